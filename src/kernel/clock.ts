@@ -1,0 +1,66 @@
+import { setTimeout as delay } from "node:timers/promises";
+
+/** The only source of time for decisions made in the process; tests hold one of their own. */
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  nowMs(): number;
+  /** Milliseconds that never run backwards, for measuring durations. */
+  monotonicMs(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) => delay(ms, undefined, { signal }),
+};
+
+/** A clock that stands still until told otherwise. */
+export interface ManualClock extends Clock {
+  /** Moves time forward and wakes every sleeper whose moment has come. */
+  advance(ms: number): void;
+  set(epochMs: number): void;
+}
+
+interface Sleeper {
+  dueMs: number;
+  wake: () => void;
+}
+
+/** A clock for tests, starting at `startMs` (default 2026-01-01T00:00:00Z). */
+export function manualClock(startMs = Date.UTC(2026, 0, 1)): ManualClock {
+  let now = startMs;
+  let sleepers: Sleeper[] = [];
+  const wakeDue = () => {
+    const due = sleepers.filter((sleeper) => sleeper.dueMs <= now);
+    sleepers = sleepers.filter((sleeper) => sleeper.dueMs > now);
+    for (const sleeper of due) sleeper.wake();
+  };
+  return {
+    nowMs: () => now,
+    monotonicMs: () => now - startMs,
+    advance(ms) {
+      now += ms;
+      wakeDue();
+    },
+    set(epochMs) {
+      now = epochMs;
+      wakeDue();
+    },
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason);
+        const sleeper = { dueMs: now + ms, wake: resolve };
+        sleepers.push(sleeper);
+        signal?.addEventListener(
+          "abort",
+          () => {
+            sleepers = sleepers.filter((other) => other !== sleeper);
+            reject(signal.reason);
+          },
+          { once: true },
+        );
+      }),
+  };
+}

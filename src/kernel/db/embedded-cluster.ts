@@ -1,0 +1,131 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { commandLine } from "./embedded-holders.ts";
+import { binaries, clusterHome, type DatabaseUser, databaseUser } from "./embedded-system.ts";
+
+/** A cluster on disk, made and ready to be started. */
+export interface Cluster {
+  /** Folder of everything that belongs to the cluster: data, credentials, log, holders. */
+  readonly home: string;
+  /** PGDATA. */
+  readonly data: string;
+  readonly bin: string;
+  readonly user: DatabaseUser | null;
+  /** Passwords of the bootstrap superuser `postgres` and of the owner `plimsoll`. */
+  readonly passwords: { readonly admin: string; readonly owner: string };
+}
+
+/** Nothing of our own environment reaches PostgreSQL: neither PGDATA nor a secret. */
+export const databaseEnv = { PATH: process.env.PATH ?? "", LC_ALL: "C", TZ: "UTC" };
+
+async function initialise(home: string, bin: string, user: DatabaseUser | null): Promise<void> {
+  const passwords = {
+    admin: randomBytes(24).toString("base64url"),
+    owner: randomBytes(24).toString("base64url"),
+  };
+  mkdirSync(home, { recursive: true });
+  chmodSync(home, user ? 0o711 : 0o700);
+  const data = join(home, "data");
+  mkdirSync(data, { mode: 0o700 });
+  const passwordFile = join(home, "initdb-password");
+  writeFileSync(passwordFile, passwords.admin, { mode: 0o600 });
+  if (user) for (const path of [data, passwordFile]) chownSync(path, user.uid, user.gid);
+  await promisify(execFile)(
+    join(bin, "initdb"),
+    [
+      ...["-D", data, "-U", "postgres", `--pwfile=${passwordFile}`, "--auth=scram-sha-256"],
+      // PostgreSQL's own C.UTF-8 needs no locale of the system, so it is the same in every container.
+      ...["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
+      "--no-instructions",
+    ],
+    { cwd: data, env: databaseEnv, ...user },
+  ).catch((error: Error & { stderr?: string }) => {
+    throw new Error(`initdb failed: ${error.stderr?.trim() || error.message}`, { cause: error });
+  });
+  rmSync(passwordFile);
+  writeFileSync(join(home, "credentials.json"), JSON.stringify(passwords), { mode: 0o600 });
+}
+
+/** Removes what processes that were killed while making the cluster left behind. */
+function removeAbandoned(home: string): void {
+  const parent = dirname(home);
+  for (const name of existsSync(parent) ? readdirSync(parent) : []) {
+    const [place, pid, rest] = name.split(".");
+    if (join(parent, place as string) !== home || !rest) continue;
+    if (commandLine(Number(pid)) === null) rmSync(join(parent, name), { recursive: true });
+  }
+}
+
+/** Made aside and renamed, so that a cluster is there as a whole or not at all, however many try. */
+async function makeCluster(
+  home: string,
+  link: string | null,
+  bin: string,
+  user: DatabaseUser | null,
+): Promise<void> {
+  const half = `${home}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  removeAbandoned(home);
+  try {
+    await initialise(half, bin, user);
+    renameSync(half, home);
+    if (link) symlinkSync(home, link);
+  } catch (error) {
+    rmSync(half, { recursive: true, force: true });
+    if (link) rmSync(home, { recursive: true, force: true });
+    const lostRace = ["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "");
+    if (!lostRace) throw error;
+  }
+}
+
+function checkVersion(cluster: { data: string; bin: string }): void {
+  const made = readFileSync(join(cluster.data, "PG_VERSION"), "utf8").trim();
+  const share = join(dirname(cluster.bin), "share/postgresql/postgres.bki");
+  const shipped = /^# PostgreSQL (\d+)/.exec(readFileSync(share, "utf8"))?.[1];
+  if (made === shipped) return;
+  throw new Error(
+    `The data in ${cluster.data} was made by PostgreSQL ${made}, and this release brings ` +
+      `PostgreSQL ${shipped}. Take a backup with the old release and restore it with this one.`,
+  );
+}
+
+function readPasswords(home: string): Cluster["passwords"] {
+  const file = join(home, "credentials.json");
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (cause) {
+    throw new Error(`The database's passwords in ${file} can't be read by this user.`, { cause });
+  }
+}
+
+/** Finds the cluster of `dataDir`, making it when there is none. */
+export async function openCluster(dataDir: string): Promise<Cluster> {
+  let user = databaseUser();
+  const bin = () => binaries(user, join(dataDir, "binaries"));
+  let place = clusterHome(dataDir, user);
+  if (!existsSync(place.home)) {
+    await makeCluster(place.home, place.link, bin(), user);
+    place = clusterHome(dataDir, user);
+  }
+  const data = join(place.home, "data");
+  const { uid, gid } = statSync(data);
+  // Data that a normal user made goes on belonging to it when root starts the server.
+  if (user && uid !== 0) user = { uid, gid };
+  const cluster = { home: place.home, data, bin: bin(), user, passwords: readPasswords(place.home) };
+  checkVersion(cluster);
+  return cluster;
+}

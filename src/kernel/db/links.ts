@@ -1,0 +1,144 @@
+import pg from "pg";
+import type { Clock } from "../clock.ts";
+import { type Answer, type Flight, type FlightStatement, fly, type Link } from "./flight.ts";
+import { breaksConnection, ConnectionError, isPgError } from "./pg-errors.ts";
+import { endWhenOverdue, prepareSession, type SessionLimits } from "./session.ts";
+
+/** The part of the logger that is used here. */
+export interface DatabaseLog {
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface LinkOptions extends SessionLimits {
+  /** Connection string of the app role, which row-level security binds. */
+  readonly appUrl: string;
+  readonly poolMax: number;
+  /** An idle connection is closed after this long. */
+  readonly idleMs: number;
+  /** How long to wait for a connection, new or from the pool. */
+  readonly connectTimeoutMs: number;
+  /** Flights that take longer are logged. */
+  readonly slowMs: number;
+  readonly applicationName: string;
+  readonly log: DatabaseLog;
+  readonly clock: Clock;
+  /** Told of every flight, for metrics. */
+  readonly onFlight?: ((durationMs: number, failed: boolean) => void) | undefined;
+}
+
+/** Connections, and the sending of flights over them with limits, logs and plain errors. */
+export interface Links {
+  /** Rejects with `ConnectionError` when none is to be had in time. */
+  acquire(): Promise<Link>;
+  /** Gives it back, or destroys it when it is broken. */
+  release(link: Link): void;
+  /** Throws where a value can't be a parameter; nothing has been sent then. */
+  send(link: Link, statements: readonly FlightStatement[]): Flight;
+  /** Waits for a flight and reports it; rejects with errors as stores and HTTP know them. */
+  land(link: Link, flight: Flight): Promise<readonly Answer[]>;
+  /** For errors that nobody else can be told. */
+  reportLate(error: unknown, what: string): void;
+  stats(): { total: number; idle: number; waiting: number; max: number };
+  close(): Promise<void>;
+}
+
+const WATCH_EVERY_MS = 1_000;
+
+export function createLinks(options: LinkOptions): Links {
+  const { log, clock } = options;
+  const links = new Map<pg.PoolClient, Link>();
+  const pool = createPool(options, links);
+  const watching = setInterval(() => {
+    for (const link of links.values()) endWhenOverdue(link, options, clock.monotonicMs());
+  }, WATCH_EVERY_MS);
+  watching.unref();
+  let closing: Promise<void> | undefined;
+
+  return {
+    async acquire() {
+      try {
+        return links.get(await pool.connect()) as Link;
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new ConnectionError(`No database connection: ${reason}`, { cause: error });
+      }
+    },
+    release(link) {
+      link.client.release(link.broken ?? undefined);
+    },
+    send: (link, statements) => fly(link, statements, clock.monotonicMs()),
+    async land(link, flight) {
+      let failed = true;
+      try {
+        const answers = await flight.done;
+        failed = false;
+        return answers;
+      } catch (error) {
+        throw explain(link, flight, error as Error);
+      } finally {
+        report(options, flight, failed);
+      }
+    },
+    reportLate(error, what) {
+      log.error({ err: error }, what);
+    },
+    stats: () => ({
+      total: pool.totalCount,
+      idle: pool.idleCount,
+      waiting: pool.waitingCount,
+      max: options.poolMax,
+    }),
+    close() {
+      closing ??= pool.end().finally(() => clearInterval(watching));
+      return closing;
+    },
+  };
+}
+
+function createPool(options: LinkOptions, links: Map<pg.PoolClient, Link>): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.appUrl,
+    application_name: options.applicationName,
+    max: options.poolMax,
+    idleTimeoutMillis: options.idleMs,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    keepAlive: true,
+    // The pool waits for what this returns, which its type does not say.
+    onConnect: ((client: pg.PoolClient) => prepare(client)) as (client: unknown) => void,
+  });
+  async function prepare(client: pg.PoolClient): Promise<void> {
+    links.set(client, await prepareSession(client, options, options.clock.monotonicMs()));
+  }
+  pool.on("error", (error) => options.log.warn({ err: error }, "an idle connection was lost"));
+  pool.on("remove", (client) => links.delete(client));
+  return pool;
+}
+
+function report(options: LinkOptions, flight: Flight, failed: boolean): void {
+  const durationMs = options.clock.monotonicMs() - flight.startedMs;
+  options.onFlight?.(durationMs, failed);
+  if (durationMs < options.slowMs) return;
+  const statements = flight.statements.filter((one) => !one.silent).map((one) => one.text);
+  options.log.warn({ durationMs: Math.round(durationMs), statements }, "slow statement");
+}
+
+/**
+ * The error as the caller should have it: with the stack of whoever waited instead of the socket's,
+ * the statement's text, and without the row values that PostgreSQL quotes in its detail.
+ */
+function explain(link: Link, flight: Flight, error: Error): Error {
+  if (link.broken && breaksConnection(error)) {
+    return new ConnectionError(`The database connection was lost: ${link.broken.message}`, {
+      cause: link.broken,
+    });
+  }
+  if (!isPgError(error)) return error;
+  Error.captureStackTrace(error);
+  for (const name of ["detail", "where", "internalQuery"]) {
+    const value = (error as unknown as Record<string, unknown>)[name];
+    Object.defineProperty(error, name, { value, enumerable: false, configurable: true });
+  }
+  const statement = flight.statements[flight.completed]?.text;
+  return Object.assign(error, { statement });
+}

@@ -1,0 +1,227 @@
+import type { Answer, FlightStatement, Link } from "./flight.ts";
+import type { Links } from "./links.ts";
+import { CommitUnknownError, isPgError, isStalePlan, RolledBackError } from "./pg-errors.ts";
+import { settings, tenantSetting } from "./settings.ts";
+import type { Statement } from "./types.ts";
+
+/** Statements that may wait for COMMIT; more of them belong into statements of many rows. */
+const DEFERRED_MAX = 10_000;
+
+/** A statement and the tenant under whom it has to run; "" for none. */
+export interface Entry extends Statement {
+  readonly tenantId: string;
+}
+
+const begin: FlightStatement = { path: "", text: "begin", silent: true };
+const commit: FlightStatement = { path: "", text: "commit", silent: true };
+const rollback: FlightStatement = { path: "", text: "rollback", silent: true };
+
+const ignore = () => {};
+
+/**
+ * One transaction over one connection, which it takes with its first flight: BEGIN and the settings
+ * travel with the first statements, COMMIT with the deferred ones. It ends in exactly one way:
+ * `commit` resolves and everything is done, or it rejects (or `rollback` was called) and nothing is,
+ * or it rejects with `CommitUnknownError`. After its first failing statement it takes no other.
+ */
+export class TxCore {
+  readonly #links: Links;
+  readonly #path: string;
+  readonly #firstTenantId: string;
+  #tenantId: string;
+  #link: Link | null = null;
+  #begun = false;
+  #over = false;
+  #failure: { readonly cause: unknown } | null = null;
+  /** Settles when the last statement asked for has; each waits for the one before it. */
+  #tail: Promise<unknown> = Promise.resolve();
+  readonly #deferred: Entry[] = [];
+  readonly #makers: (() => Entry | null)[] = [];
+  readonly #callbacks: (() => void)[] = [];
+
+  constructor(links: Links, path: string, firstTenantId: string) {
+    this.#links = links;
+    this.#path = path;
+    this.#firstTenantId = firstTenantId;
+    this.#tenantId = firstTenantId;
+  }
+
+  /** Runs the statements in one flight, after those asked for before. */
+  run(entries: readonly Entry[]): Promise<readonly Answer[]> {
+    if (this.#over) return this.#late();
+    if (entries.length === 0) return Promise.resolve([]);
+    const answers = this.#tail.then(() => (this.#over ? this.#late() : this.#run(entries)));
+    this.#tail = answers.then(ignore, ignore);
+    return answers;
+  }
+
+  defer(entry: Entry): void {
+    this.#assertOpen();
+    if (this.#deferred.length >= DEFERRED_MAX) {
+      throw new RangeError(`A transaction defers at most ${DEFERRED_MAX} statements`);
+    }
+    this.#deferred.push(entry);
+  }
+
+  beforeCommit(make: () => Entry | null): void {
+    this.#assertOpen();
+    this.#makers.push(make);
+  }
+
+  afterCommit(run: () => void): void {
+    this.#assertOpen();
+    this.#callbacks.push(run);
+  }
+
+  async commit(): Promise<void> {
+    try {
+      await this.#drained();
+      this.#assertUnfailed();
+      this.#makeDeferred();
+      this.#over = true;
+      if (this.#begun || this.#deferred.length > 0) await this.#commit();
+    } catch (error) {
+      await this.rollback();
+      throw error;
+    }
+    this.#release();
+    for (const callback of this.#callbacks) {
+      try {
+        callback();
+      } catch (error) {
+        this.#links.reportLate(error, "work after a commit failed");
+      }
+    }
+  }
+
+  async rollback(): Promise<void> {
+    this.#over = true;
+    await this.#tail;
+    const link = this.#link;
+    if (!link) return;
+    try {
+      if (this.#begun && !link.broken) {
+        await this.#links.land(link, this.#links.send(link, [rollback]));
+        if (link.client.getTransactionStatus() !== "I") breakLink(link, "ROLLBACK had no effect");
+      }
+    } catch (error) {
+      // The connection goes, and with it whatever its transaction had done.
+      link.broken ??= error as Error;
+    } finally {
+      this.#release();
+    }
+  }
+
+  async #run(entries: readonly Entry[]): Promise<readonly Answer[]> {
+    if (this.#failure) {
+      throw new RolledBackError("An earlier statement of this transaction failed", this.#failure);
+    }
+    try {
+      this.#link ??= await this.#links.acquire();
+      const link = this.#link;
+      const answers = await (this.#begun ? this.#send(link, entries) : this.#begin(link, entries));
+      if (link.client.getTransactionStatus() !== "T") {
+        throw breakLink(link, "A statement ended the transaction; only its caller may");
+      }
+      return answers;
+    } catch (error) {
+      this.#failure = { cause: error };
+      throw error;
+    }
+  }
+
+  #send(link: Link, entries: readonly Entry[]): Promise<readonly Answer[]> {
+    const flight = this.#links.send(link, this.#compose(entries));
+    this.#begun = true;
+    return this.#links.land(link, flight);
+  }
+
+  /** Nothing has been done before the first flight: one that met changed tables can start over. */
+  async #begin(link: Link, entries: readonly Entry[]): Promise<readonly Answer[]> {
+    try {
+      return await this.#send(link, entries);
+    } catch (error) {
+      if (!isStalePlan(error)) throw error;
+      await this.#links.land(link, this.#links.send(link, [rollback]));
+      this.#begun = false;
+      this.#tenantId = this.#firstTenantId;
+      return this.#send(link, entries);
+    }
+  }
+
+  #compose(entries: readonly Entry[]): FlightStatement[] {
+    const flight = this.#begun ? [] : [begin, settings(this.#path, this.#tenantId)];
+    for (const { text, values, tenantId } of entries) {
+      if (tenantId !== this.#tenantId) {
+        flight.push(tenantSetting(tenantId));
+        this.#tenantId = tenantId;
+      }
+      flight.push({ path: this.#path, text, values });
+    }
+    return flight;
+  }
+
+  async #commit(): Promise<void> {
+    this.#link ??= await this.#links.acquire();
+    const link = this.#link;
+    const flight = this.#links.send(link, [...this.#compose(this.#deferred), commit]);
+    this.#begun = true;
+    try {
+      await this.#links.land(link, flight);
+    } catch (error) {
+      if (flight.tag === "COMMIT") return;
+      // The server's own last words, from before it came to COMMIT, do say that nothing is done.
+      const refused = isPgError(link.broken) && flight.completed < flight.size - 1;
+      if (link.broken && flight.sent && !refused) throw new CommitUnknownError({ cause: error });
+      throw error;
+    }
+    if (flight.tag !== "COMMIT") {
+      throw new RolledBackError(`COMMIT was answered with ${flight.tag}`);
+    }
+    if (link.client.getTransactionStatus() !== "I") breakLink(link, "COMMIT had no effect");
+  }
+
+  #makeDeferred(): void {
+    for (let at = 0; at < this.#makers.length; at += 1) {
+      const entry = this.#makers[at]?.();
+      if (entry) this.#deferred.push(entry);
+    }
+  }
+
+  #assertUnfailed(): void {
+    if (!this.#failure) return;
+    const message = "A statement of this transaction failed, and its error was not passed on";
+    throw new RolledBackError(message, this.#failure);
+  }
+
+  #assertOpen(): void {
+    if (this.#over) throw new Error("The transaction is over; nothing can be done in it any more");
+  }
+
+  /** Logged as well as thrown, since the likely reason is that nobody waits for the statement. */
+  async #late(): Promise<never> {
+    const error = new Error("The transaction is over; the statement was not run");
+    this.#links.reportLate(error, "a statement came after the end of its transaction");
+    throw error;
+  }
+
+  /** Waits for statements that were started and not waited for. */
+  async #drained(): Promise<void> {
+    let seen: Promise<unknown>;
+    do {
+      seen = this.#tail;
+      await seen;
+    } while (seen !== this.#tail);
+  }
+
+  #release(): void {
+    if (this.#link) this.#links.release(this.#link);
+    this.#link = null;
+  }
+}
+
+function breakLink(link: Link, message: string): Error {
+  const error = new Error(message);
+  link.broken ??= error;
+  return error;
+}

@@ -1,0 +1,95 @@
+import { systemActor, type TenantRef } from "../tenancy/types.ts";
+import type { Links } from "./links.ts";
+import { assertTenant } from "./settings.ts";
+import { TxCore } from "./tx-core.ts";
+import type { OnBehalf, PlatformTx, QueryResult, Transaction, Tx } from "./types.ts";
+
+const ignore = () => {};
+
+/** A failed statement fails its transaction, so one that nobody waits for must not end the process. */
+function handled<T>(answer: Promise<T>): Promise<T> {
+  answer.catch(ignore);
+  return answer;
+}
+
+function face(core: TxCore, tenantId: () => string): Transaction {
+  return {
+    query<Row>(text: string, values?: readonly unknown[]) {
+      const answers = core.run([{ text, values, tenantId: tenantId() }]);
+      return handled(answers.then(([answer]) => answer as QueryResult<Row>));
+    },
+    batch(statements) {
+      const entries = statements.map((one) => ({ ...one, tenantId: tenantId() }));
+      return handled(core.run(entries).then((answers) => [...answers]));
+    },
+    defer(statement) {
+      core.defer({ ...statement, tenantId: tenantId() });
+    },
+    beforeCommit(make) {
+      const id = tenantId();
+      core.beforeCommit(() => {
+        const statement = make();
+        return statement && { ...statement, tenantId: id };
+      });
+    },
+    afterCommit(run) {
+      core.afterCommit(run);
+    },
+  };
+}
+
+function tenantFace(core: TxCore, tenant: TenantRef, on: OnBehalf): Tx {
+  return {
+    ...face(core, () => tenant.id),
+    tenant,
+    actor: on.actor ?? systemActor("kernel"),
+    requestId: on.requestId ?? "",
+  };
+}
+
+async function settle<T>(core: TxCore, work: () => Promise<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    await core.rollback();
+    throw error;
+  }
+  await core.commit();
+  return result;
+}
+
+/**
+ * Runs `work` in one transaction of `tenant` over the schema `path`, and answers what it returned
+ * once COMMIT is answered. Work without a statement sends nothing.
+ */
+export async function inTenant<T>(
+  links: Links,
+  path: string,
+  tenant: TenantRef,
+  work: (tx: Tx) => Promise<T>,
+  on: OnBehalf = {},
+): Promise<T> {
+  const core = new TxCore(links, path, tenant.id);
+  return settle(core, () => work(tenantFace(core, tenant, on)));
+}
+
+/** The same for tables that belong to no tenant. */
+export async function inPlatform<T>(
+  links: Links,
+  path: string,
+  work: (tx: PlatformTx) => Promise<T>,
+): Promise<T> {
+  const core = new TxCore(links, path, "");
+  let enteredId = "";
+  const tx: PlatformTx = {
+    ...face(core, () => enteredId),
+    async enterTenant(tenant, on = {}) {
+      assertTenant(tenant);
+      // Sent with the next statement; each Tx keeps its own tenant even when another is entered.
+      enteredId = tenant.id;
+      return tenantFace(core, tenant, on);
+    },
+  };
+  return settle(core, () => work(tx));
+}

@@ -1,0 +1,133 @@
+import type {
+  FastifyReply,
+  FastifyRequest,
+  HookHandlerDoneFunction,
+  onRequestHookHandler,
+  RouteOptions,
+} from "fastify";
+import { accessErrors } from "../access/errors.ts";
+import type { PermissionCatalogue } from "../access/permissions.ts";
+import { requestErrors } from "../errors.ts";
+import { identityErrors } from "../identity/errors.ts";
+import type { Decide, Limiter } from "./limiter.ts";
+import { bindLog } from "./request-log.ts";
+import type { Authenticate, Caller, RouteConfig } from "./types.ts";
+
+export interface AccessOptions {
+  authenticate: Authenticate;
+  limiter: Limiter;
+  /** Every permission that any service declares. */
+  permissions: PermissionCatalogue;
+}
+
+/**
+ * Decides who may use a route, before anything of the body is read: strangers learn nothing and cost
+ * little. Throws at boot on a route that doesn't say who may.
+ *
+ * 401 without good credentials, 429 beyond the tenant's rate, 403 without the permission, whatever the
+ * path's id: what a caller may not see at all is answered the same, be it there or not. What its
+ * permission covers but a row's owner or tenant hides is the store's null, and so a 404.
+ */
+export function guardRoute(route: RouteOptions, options: AccessOptions): void {
+  const config = (route.config ?? {}) as RouteConfig;
+  const { permission, ifMatch } = config;
+  const guard = permission
+    ? requirePermission(permission, options)
+    : openToAll(config, options.limiter);
+  const hooks = [guard, ...(ifMatch ? [requireVersion] : [])];
+  route.onRequest = [...hooks, ...[route.onRequest ?? []].flat()];
+}
+
+/** What a route must say to be served at all; the complaint, or null. */
+export function faultOfRoute(route: RouteOptions, permissions: PermissionCatalogue): string | null {
+  const { permission, public: isPublic, hidden, idempotent } = (route.config ?? {}) as RouteConfig;
+  if (permission === undefined && !isPublic) return "has neither a permission nor public: true";
+  if (permission !== undefined && isPublic) return "has a permission and is public";
+  if (permission !== undefined && !Object.hasOwn(permissions, permission)) {
+    return `has the permission "${permission}", which no service declares`;
+  }
+  if (idempotent && route.method !== "POST") return "is idempotent but not a POST";
+  if (hidden) return null;
+  if (!route.schema?.summary) return "has no schema.summary";
+  const answers = Object.keys((route.schema.response ?? {}) as object);
+  if (!answers.some((status) => /^[123]/.test(status))) return "has no schema.response";
+  return null;
+}
+
+function openToAll(config: RouteConfig, limiter: Limiter): onRequestHookHandler {
+  if (config.rateLimit === "none") return (_request, _reply, done) => done();
+  return (request, reply, done) =>
+    limiter.anonymous(request, reply, done as unknown as Decide);
+}
+
+function requirePermission(permission: string, options: AccessOptions): onRequestHookHandler {
+  const { authenticate, limiter } = options;
+
+  function admit(
+    caller: Caller,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    done: HookHandlerDoneFunction,
+  ): void {
+    const { actor, tenant } = caller;
+    request.principal = caller;
+    request.tenant = tenant;
+    request.actor = actor;
+    bindLog(request.log, { tenant: tenant.id, user: actor.userId ?? actor.id });
+    limiter.caller(caller, reply, (refusal) => {
+      if (refusal) return done(refusal);
+      const scope = caller.permissions.get(permission);
+      if (scope === undefined) return done(forbidden(permission));
+      request.scope = scope;
+      done();
+    });
+  }
+
+  /** Guessing is as cheap as any other anonymous request, and no cheaper. */
+  function refuse(
+    problem: unknown,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    done: HookHandlerDoneFunction,
+  ): void {
+    limiter.anonymous(request, reply, (refusal) => done((refusal ?? problem) as Error));
+  }
+
+  return (request, reply, done) => {
+    let found: ReturnType<Authenticate>;
+    try {
+      found = authenticate(request.raw.headers);
+    } catch (problem) {
+      return refuse(problem, request, reply, done);
+    }
+    if (found instanceof Promise) {
+      found.then(
+        (caller) => {
+          if (caller) admit(caller, request, reply, done);
+          else refuse(unauthenticated(), request, reply, done);
+        },
+        (problem) => refuse(problem, request, reply, done),
+      );
+    } else if (found) admit(found, request, reply, done);
+    else refuse(unauthenticated(), request, reply, done);
+  };
+}
+
+function unauthenticated(): Error {
+  return identityErrors.unauthenticated({
+    detail: "Send an access token as a bearer token, or an API key as X-API-Key.",
+  });
+}
+
+function forbidden(permission: string): Error {
+  return accessErrors.forbidden({ detail: `This needs the permission "${permission}".` });
+}
+
+const requireVersion: onRequestHookHandler = (request, _reply, done) => {
+  if (request.headers["if-match"] !== undefined) return done();
+  done(
+    requestErrors.version_required({
+      detail: "Send the resource's ETag as If-Match, so that nobody's change is overwritten unseen.",
+    }),
+  );
+};

@@ -1,0 +1,87 @@
+import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import type { FastifyRequest, RouteOptions } from "fastify";
+import { requestErrors } from "../errors.ts";
+
+const MAC_BYTES = 12;
+
+export interface CursorSeal {
+  /** Appends a code that only this list, with these filters, for this tenant, accepts again. */
+  seal(request: FastifyRequest, cursor: string): string;
+  /** The cursor inside. Throws `bad_cursor` (400) when it was changed or made for another list. */
+  open(request: FastifyRequest, sealed: string): string;
+}
+
+/**
+ * Binds cursors to the list that issued them, so that nobody can forge one or carry it elsewhere.
+ * `masterKeys`: the first one seals, the retired ones may still open.
+ */
+export function createCursorSeal(masterKeys: readonly Buffer[]): CursorSeal {
+  const keys = masterKeys.map((key) =>
+    Buffer.from(hkdfSync("sha256", key, "", "plimsoll/http/cursor", 32)),
+  );
+  const newest = keys[0];
+  if (!newest) throw new Error("Cursors need a key");
+  return {
+    seal: (request, cursor) => {
+      const code = macOf(newest, binding(request), cursor).toString("base64url");
+      return `${cursor}.${code}`;
+    },
+    open: (request, sealed) => {
+      const dot = sealed.lastIndexOf(".");
+      const cursor = sealed.slice(0, Math.max(dot, 0));
+      const given = Buffer.from(sealed.slice(dot + 1), "base64url");
+      const bound = binding(request);
+      const genuine =
+        given.length === MAC_BYTES &&
+        keys.some((key) => timingSafeEqual(macOf(key, bound, cursor), given));
+      if (genuine) return cursor;
+      throw requestErrors.bad_cursor({
+        detail: "Use nextCursor of the page before, unchanged and with the same filters.",
+      });
+    },
+  };
+}
+
+function macOf(key: Buffer, bound: string, cursor: string): Buffer {
+  const mac = createHmac("sha256", key).update(bound).update("\n").update(cursor).digest();
+  return mac.subarray(0, MAC_BYTES);
+}
+
+/** Tenant, path and filters; not `limit`, which may change from page to page. */
+function binding(request: FastifyRequest): string {
+  const path = request.raw.url?.split("?", 1)[0];
+  const query = request.query as Record<string, unknown>;
+  const filters = Object.keys(query)
+    .filter((name) => name !== "limit" && name !== "cursor")
+    .sort()
+    .map((name) => [name, query[name]]);
+  return JSON.stringify([request.tenant?.id ?? null, path, filters]);
+}
+
+type Members = { properties?: Record<string, unknown> } | undefined;
+
+/**
+ * Makes a list route seal what it issues and open what it is given: every route whose query has
+ * `cursor` and whose answer has `nextCursor`. Routes need not do, and so can't forget, anything.
+ */
+export function sealCursors(route: RouteOptions, cursors: CursorSeal): void {
+  const query = route.schema?.querystring as Members;
+  const answer = (route.schema?.response as Record<string, Members> | undefined)?.["200"];
+  if (!query?.properties?.cursor || !answer?.properties?.nextCursor) return;
+  route.preHandler = [
+    (request, _reply, done) => {
+      const given = request.query as { cursor?: string };
+      if (given.cursor !== undefined) given.cursor = cursors.open(request, given.cursor);
+      done();
+    },
+    ...[route.preHandler ?? []].flat(),
+  ];
+  route.preSerialization = [
+    ...[route.preSerialization ?? []].flat(),
+    (request, _reply, payload, done) => {
+      const issued = (payload as { nextCursor?: unknown } | null)?.nextCursor;
+      if (typeof issued !== "string") return done(null, payload);
+      done(null, { ...(payload as object), nextCursor: cursors.seal(request, issued) });
+    },
+  ];
+}

@@ -1,0 +1,60 @@
+import { Type } from "typebox";
+import { resourceHistory } from "../audit/audit.ts";
+import type { AuditRecord } from "../audit/types.ts";
+import type { Db } from "../db/types.ts";
+import { requestErrors } from "../errors.ts";
+import type { TenantRef } from "../tenancy/types.ts";
+import { decodeCursor, type Page, page } from "./cursor.ts";
+import { ById, Id, ListQuery, pageOf, strict, Timestamp } from "./schemas.ts";
+
+const State = (when: string) =>
+  Type.Unknown({ description: `The resource ${when} the change; null where there was none.` });
+
+/** One change in a resource's past, as its audit record tells it. */
+export const HistoryEntry = strict(
+  {
+    id: Id,
+    seq: Type.Integer({ minimum: 1, description: "Its place in the tenant's audit log." }),
+    at: Timestamp,
+    actor: strict({
+      kind: Type.Enum(["user", "api_key", "system"]),
+      id: Type.String(),
+      userId: Type.Union([Type.String(), Type.Null()]),
+      name: Type.String({ examples: ["ada@example.com"] }),
+    }),
+    action: Type.String({ examples: ["shop.update"] }),
+    requestId: Type.String(),
+    before: State("before"),
+    after: State("after"),
+  },
+  { title: "HistoryEntry" },
+);
+
+export const HistoryPage = pageOf(HistoryEntry, { title: "HistoryPage" });
+
+/** The schema of `GET /<resources>/:id/history`. */
+export const historySchema = (type: string) => ({
+  summary: `See the past of one ${type}`,
+  params: ById,
+  querystring: ListQuery,
+  response: { 200: HistoryPage },
+});
+
+/**
+ * A resource's past, newest first. What is deleted keeps its past; what has none was never there,
+ * or is another tenant's: `not_found` (404). A route limited to `own` looks at the owner before.
+ */
+export async function history(
+  db: Db,
+  tenant: TenantRef,
+  type: string,
+  id: string,
+  { cursor, limit }: ListQuery,
+): Promise<Page<AuditRecord>> {
+  const beforeSeq = cursor === undefined ? undefined : Number(decodeCursor(cursor, 1)[0]);
+  const records = await db.inTenant(tenant, (tx) =>
+    resourceHistory(tx, { type, id: id.toLowerCase() }, { limit: limit + 1, beforeSeq }),
+  );
+  if (records.length === 0) throw requestErrors.not_found();
+  return page(records, limit, ({ seq }) => [seq]);
+}

@@ -1,0 +1,187 @@
+import { createHash } from "node:crypto";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Clock } from "../clock.ts";
+import { isLockTimeout } from "../db/pg-errors.ts";
+import type { Db, Tx } from "../db/types.ts";
+import { requestErrors } from "../errors.ts";
+import type { Mutate } from "../service.ts";
+import { etag } from "./etag.ts";
+import {
+  claimIdempotencyKey,
+  getKeptAnswer,
+  type IdempotencyKey,
+  type KeptAnswer,
+  keepAnswer,
+} from "./store.ts";
+
+/** Encrypts answers that hold a secret; `context` must be the same both ways. */
+export interface Sealer {
+  seal(plaintext: Buffer, context: string): Buffer;
+  open(sealed: Buffer, context: string): Buffer;
+}
+
+export interface MutateOptions {
+  db: Db;
+  sealer: Sealer;
+  clock: Clock;
+  /** How long a duplicate waits for the first one before it is told to come back. */
+  duplicateWaitMs: number;
+}
+
+type Answer = Omit<KeptAnswer, "requestHash">;
+
+interface Claim extends IdempotencyKey {
+  requestHash: Buffer;
+}
+
+const JSON_TYPE = "application/json; charset=utf-8";
+
+/**
+ * Makes the function that changes things for requests, over one service's database. In order:
+ *
+ * 1. On routes with `idempotent`, reads Idempotency-Key (400 unless 1 to 255 printable characters).
+ * 2. Opens the tenant transaction for the caller.
+ * 3. With a key, claims its row. A duplicate of a request under way waits here, then is answered
+ *    with the kept bytes and `Idempotent-Replayed: true`; another request under the key is refused
+ *    (422), and so is a wait that takes too long (409).
+ * 4. Runs `work`. What it throws rolls everything back, the claim too: nothing is kept of a refusal.
+ *    Null is `not_found`.
+ * 5. Writes the answer with the route's own serializer; ETag from `version`, Location from `id` for 201.
+ * 6. With a key, the answer is kept by a statement that travels with COMMIT.
+ * 7. Only after COMMIT is anything sent.
+ */
+export function createMutate(options: MutateOptions): Mutate {
+  const { db, sealer } = options;
+  const queue = createQueue(options);
+
+  return async (request, reply, status, work) => {
+    const claim = readClaim(request);
+    const on = { actor: request.actor, requestId: request.id };
+    const change = (tx: Tx) => answerOf(request, reply, status, work, tx);
+    if (!claim) {
+      return send(reply, await db.inTenant(request.tenant, change, on), false);
+    }
+    const seals = request.routeOptions.config.secretAnswer === true;
+    const context = `idempotency/${request.tenant.id}/${claim.principal}/${claim.key}`;
+    return queue(`${request.tenant.id} ${claim.principal} ${claim.key}`, async () => {
+      const { answer, replayed } = await db.inTenant(
+        request.tenant,
+        async (tx) => {
+          const kept = await claimOrKept(tx, claim);
+          if (kept) return { answer: kept, replayed: true };
+          const made = await change(tx);
+          const body = seals ? sealer.seal(made.body, context) : made.body;
+          tx.defer(keepAnswer(claim, { ...made, body, sealed: seals }));
+          return { answer: made, replayed: false };
+        },
+        on,
+      );
+      const body = answer.sealed ? sealer.open(answer.body, context) : answer.body;
+      return send(reply, { ...answer, body }, replayed);
+    });
+  };
+}
+
+const printable = /^[\x20-\x7e]{1,255}$/;
+
+function readClaim(request: FastifyRequest): Claim | null {
+  const key = request.headers["idempotency-key"];
+  if (key === undefined || !request.routeOptions.config.idempotent) return null;
+  if (typeof key !== "string" || !printable.test(key)) {
+    throw requestErrors.bad_idempotency_key({
+      detail: "Idempotency-Key must be 1 to 255 printable ASCII characters.",
+    });
+  }
+  const { method, url } = request.raw;
+  const requestHash = createHash("sha256")
+    .update(`${method} ${url}\n`)
+    .update(request.bodyBytes ?? "")
+    .digest();
+  return { key, principal: `${request.actor.kind}:${request.actor.id}`, requestHash };
+}
+
+/** Null: the key is ours and the work is to be done. Else the answer that was kept under it. */
+async function claimOrKept(tx: Tx, claim: Claim): Promise<Answer | null> {
+  const claimed = await claimIdempotencyKey(tx, claim, claim.requestHash).catch((cause) => {
+    if (isLockTimeout(cause)) throw inFlight(cause);
+    throw cause;
+  });
+  if (claimed) return null;
+  const kept = await getKeptAnswer(tx, claim);
+  if (!kept) throw inFlight();
+  if (!kept.requestHash.equals(claim.requestHash)) {
+    throw requestErrors.idempotency_key_reused({
+      detail: "This key was used for a request with another address or body; make a new one.",
+    });
+  }
+  return kept;
+}
+
+function inFlight(cause?: unknown): Error {
+  return requestErrors.idempotency_in_flight({
+    detail: "Send it again in a moment to get its answer.",
+    headers: { "retry-after": "1" },
+    cause,
+  });
+}
+
+async function answerOf<T>(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  status: number,
+  work: (tx: Tx) => Promise<T>,
+  tx: Tx,
+): Promise<Answer> {
+  const result = await work(tx);
+  if (result === null) throw requestErrors.not_found();
+  const headers: Record<string, string> = {};
+  if (status === 204) return { status, headers, body: Buffer.alloc(0), sealed: false };
+  const { version, id } = (result ?? {}) as { version?: unknown; id?: unknown };
+  if (typeof version === "number") headers.etag = etag(version);
+  if (status === 201 && typeof id === "string") headers.location = `${pathOf(request)}/${id}`;
+  headers["content-type"] = JSON_TYPE;
+  const text = reply.code(status).serialize(result) as string;
+  return { status, headers, body: Buffer.from(text), sealed: false };
+}
+
+function pathOf(request: FastifyRequest): string {
+  return (request.raw.url as string).split("?", 1)[0] as string;
+}
+
+function send(reply: FastifyReply, answer: Answer, replayed: boolean): FastifyReply {
+  reply.code(answer.status).headers(answer.headers);
+  if (replayed) reply.header("idempotent-replayed", "true");
+  return answer.status === 204 ? reply.send() : reply.send(answer.body);
+}
+
+type Queue = <T>(key: string, work: () => Promise<T>) => Promise<T>;
+
+/**
+ * Lets duplicates that meet in this process wait here, for nothing, instead of each with a database
+ * connection in its hands: a client that retries fast could otherwise drain the pool. Those that meet
+ * in different processes wait for the row.
+ */
+function createQueue({ clock, duplicateWaitMs }: MutateOptions): Queue {
+  const running = new Map<string, Promise<unknown>>();
+  return async (key, work) => {
+    if (running.has(key)) {
+      const patience = new AbortController();
+      const timeout = clock.sleep(duplicateWaitMs, patience.signal).then(
+        () => "timeout",
+        () => "stopped",
+      );
+      // Looked at again after each wait: of several that wake together, only one goes on.
+      for (let first = running.get(key); first; first = running.get(key)) {
+        if ((await Promise.race([first, timeout])) === "timeout") throw inFlight();
+      }
+      patience.abort();
+    }
+    const done = work();
+    const settled = done.then(
+      () => running.delete(key),
+      () => running.delete(key),
+    );
+    running.set(key, settled);
+    return done;
+  };
+}

@@ -1,0 +1,136 @@
+import { Ajv, type ErrorObject, type Options, type ValidateFunction } from "ajv";
+import formatsPlugin from "ajv-formats";
+import type { FastifySchemaCompiler } from "fastify";
+import { type FieldError, requestErrors } from "../errors.ts";
+import { pointerStep } from "./json.ts";
+
+const FIELD_ERRORS_MAX = 20;
+/** Beyond this many values only the first fault is named: naming all costs more than reading them. */
+const VALUES_FULLY_CHECKED_MAX = 1_000;
+
+const common: Options = {
+  strict: true,
+  strictTypes: false,
+  strictTuples: false,
+  useDefaults: true,
+  removeAdditional: false,
+  verbose: true,
+  addUsedSchema: false,
+};
+
+/** Bodies say what they mean by JSON's types; addresses have only text. */
+const bodyOptions: Options = { ...common, coerceTypes: false };
+const textOptions: Options = { ...common, coerceTypes: true };
+
+type Part = "body" | "params" | "querystring" | "headers" | string | undefined;
+
+/**
+ * Compiles schemas for Fastify. A refusal is the `invalid` problem (422) with up to 20 faults, each
+ * with its path: a JSON Pointer into the body, or `query.limit`.
+ */
+export function createValidatorCompiler(): FastifySchemaCompiler<unknown> {
+  const body = withFormats(new Ajv(bodyOptions));
+  const text = withFormats(new Ajv(textOptions));
+  const bodyFully = withFormats(new Ajv({ ...bodyOptions, allErrors: true }));
+  const textFully = withFormats(new Ajv({ ...textOptions, allErrors: true }));
+  return ({ schema, httpPart }) => {
+    const part: Part = httpPart;
+    const quick = (part === "body" ? body : text).compile(schema as object);
+    let full: ValidateFunction | null = null;
+    const validate = (value: unknown) => {
+      if (quick(value)) return true;
+      let faults = quick.errors ?? [];
+      if (countValues(value, VALUES_FULLY_CHECKED_MAX) < VALUES_FULLY_CHECKED_MAX) {
+        full ??= (part === "body" ? bodyFully : textFully).compile(schema as object);
+        full(value);
+        faults = full.errors ?? faults;
+      }
+      return { error: requestErrors.invalid({ errors: fieldErrors(faults, part) }) };
+    };
+    return validate;
+  };
+}
+
+/** The formats of ajv-formats, with uuid as PostgreSQL takes it: not the `urn:uuid:` one. */
+export function withFormats(ajv: Ajv): Ajv {
+  formatsPlugin.default(ajv);
+  ajv.addFormat("uuid", /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i);
+  return ajv;
+}
+
+function countValues(value: unknown, limit: number): number {
+  const waiting: unknown[] = [value];
+  let count = 0;
+  while (waiting.length > 0 && count < limit) {
+    const next = waiting.pop();
+    count += 1;
+    if (typeof next !== "object" || next === null) continue;
+    for (const inner of Object.values(next)) {
+      if (count + waiting.length >= limit) return limit;
+      waiting.push(inner);
+    }
+  }
+  return count;
+}
+
+function fieldErrors(faults: readonly ErrorObject[], part: Part): FieldError[] {
+  const unions = faults.filter(({ keyword }) => keyword === "anyOf" || keyword === "oneOf");
+  const found = new Map<string, FieldError>();
+  for (const fault of faults) {
+    if (fault.keyword === "if" || isBranchOf(unions, fault)) continue;
+    const path = pathOf(fault, part);
+    const message = messageOf(fault);
+    found.set(`${path} ${message}`, { path, message });
+    if (found.size === FIELD_ERRORS_MAX) break;
+  }
+  return [...found.values()];
+}
+
+/** That a value is none of a union's branches is said once, not once for every branch. */
+function isBranchOf(unions: readonly ErrorObject[], fault: ErrorObject): boolean {
+  return unions.some(
+    (union) =>
+      union !== fault &&
+      union.instancePath === fault.instancePath &&
+      fault.schemaPath.startsWith(`${union.schemaPath}/`) &&
+      fault.keyword !== "required" &&
+      fault.keyword !== "additionalProperties",
+  );
+}
+
+function pathOf(fault: ErrorObject, part: Part): string {
+  const member: unknown = fault.params.additionalProperty ?? fault.params.missingProperty;
+  const step = typeof member === "string" ? `/${pointerStep(member)}` : "";
+  const pointer = `${fault.instancePath}${step}`;
+  if (part === "body") return pointer;
+  const names = pointer.split("/").slice(1);
+  return [part === "querystring" ? "query" : part, ...names].join(".");
+}
+
+function messageOf(fault: ErrorObject): string {
+  switch (fault.keyword) {
+    case "additionalProperties":
+    case "unevaluatedProperties":
+      return "is not a member that is known here";
+    case "required":
+      return "is required";
+    case "enum":
+    case "const":
+      return `must be ${oneOf(fault.keyword === "enum" ? fault.schema : [fault.schema])}`;
+    case "anyOf":
+    case "oneOf": {
+      const branches = (fault.schema as { const?: unknown; type?: unknown }[]) ?? [];
+      if (branches.every((branch) => "const" in branch || branch.type === "null")) {
+        return `must be ${oneOf(branches.map((branch) => branch.const ?? null))}`;
+      }
+      return "must be of one of the kinds that are allowed here";
+    }
+    default:
+      return fault.message ?? "is not valid";
+  }
+}
+
+function oneOf(values: unknown): string {
+  const texts = (values as unknown[]).map((value) => JSON.stringify(value));
+  return texts.length === 1 ? (texts[0] as string) : `one of ${texts.join(", ")}`;
+}

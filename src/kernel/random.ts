@@ -1,0 +1,44 @@
+import { randomBytes } from "node:crypto";
+import type { Clock } from "./clock.ts";
+
+/** The only source of randomness and ids; tests hold one of their own. */
+export interface Random {
+  bytes(length: number): Buffer;
+  /** A float in [0, 1). */
+  float(): number;
+  /** A UUID version 7 (RFC 9562): sorts by time of making, to the millisecond. */
+  id(): string;
+}
+
+function uuidV7(nowMs: number, bytes: Buffer): string {
+  bytes.writeUIntBE(nowMs, 0, 6);
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x70;
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
+  const hex = bytes.toString("hex");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+function randomFrom(clock: Clock, bytes: (length: number) => Buffer): Random {
+  return {
+    bytes,
+    float: () => bytes(6).readUIntBE(0, 6) / 2 ** 48,
+    id: () => uuidV7(clock.nowMs(), bytes(16)),
+  };
+}
+
+/** Randomness from the operating system. */
+export function systemRandom(clock: Clock): Random {
+  return randomFrom(clock, randomBytes);
+}
+
+/** Randomness that repeats for a seed (mulberry32), for tests only: never for a secret. */
+export function seededRandom(clock: Clock, seed: number): Random {
+  let state = seed >>> 0;
+  const nextByte = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return (mixed ^ (mixed >>> 14)) & 0xff;
+  };
+  return randomFrom(clock, (length) => Buffer.from(Array.from({ length }, nextByte)));
+}

@@ -1,0 +1,99 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Static, TSchema } from "typebox";
+import type { PermissionCatalogue } from "./access/permissions.ts";
+import type { Cache } from "./cache.ts";
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import type { Db, Tx } from "./db/types.ts";
+import type { ErrorCatalogue } from "./errors.ts";
+import type { Flags } from "./flags.ts";
+import type { JobCatalogue } from "./jobs/types.ts";
+import type { Random } from "./random.ts";
+import type { Faults } from "./resilience/faults.ts";
+import type { Outgoing } from "./resilience/outgoing.ts";
+import type { Policies } from "./resilience/policies.ts";
+import type { Secrets } from "./secrets/secrets.ts";
+import type { Logger } from "./telemetry/logger.ts";
+import type { Metrics } from "./telemetry/metrics.ts";
+
+/** What the kernel gives every service; a function takes the few of these that it uses. */
+export interface KernelDeps {
+  /** The service's own PostgreSQL schema, one tenant at a time. */
+  readonly db: Db;
+  readonly mutate: Mutate;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly config: Config;
+  readonly log: Logger;
+  readonly flags: Flags;
+  readonly faults: Faults;
+  readonly policies: Policies;
+  readonly outgoing: Outgoing;
+  readonly secrets: Secrets;
+  readonly cache: Cache;
+  readonly metrics: Metrics;
+}
+
+/** Request and response types that follow from a route's TypeBox schemas. */
+export interface TypeBoxProvider {
+  readonly schema: unknown;
+  readonly validator: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
+  readonly serializer: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
+}
+
+export type App = FastifyInstance<
+  import("node:http").Server,
+  import("node:http").IncomingMessage,
+  import("node:http").ServerResponse,
+  import("fastify").FastifyBaseLogger,
+  TypeBoxProvider
+>;
+
+/** A service's routes, registered below /api/v1 in a scope of their own. */
+export type Routes<Deps = KernelDeps> = (app: App, deps: Deps) => void;
+
+/**
+ * Runs a change for a request: one tenant transaction that claims the Idempotency-Key, does `work`,
+ * keeps the answer's bytes for replay and commits. Resolves to what `work` returned, for the handler
+ * to return in turn, so that its type is held against the route's schema; the reply already carries
+ * `status`, the ETag of its `version` and the bytes that were kept. `http/mutation.ts` has the steps.
+ */
+export type Mutate = <T>(
+  request: MutatingRequest,
+  reply: MutatingReply,
+  status: number,
+  work: (tx: Tx) => Promise<T>,
+) => Promise<T>;
+
+/** Requests and replies of any route, whatever its schemas. */
+// biome-ignore lint/suspicious/noExplicitAny: existential types
+export type MutatingRequest = FastifyRequest<any, any, any, any, any, any, any, any>;
+// biome-ignore lint/suspicious/noExplicitAny: existential types
+export type MutatingReply = FastifyReply<any, any, any, any, any, any, any, any>;
+
+export interface Service<Deps = KernelDeps> {
+  /** Also the PostgreSQL schema and the prefix of every error code. */
+  readonly name: string;
+  readonly permissions: PermissionCatalogue;
+  readonly errors: ErrorCatalogue;
+  readonly routes: Routes<Deps>;
+  readonly jobs?: JobCatalogue<Deps>;
+  /** Folder of forward-only SQL files, each with a `-- scope:` line. */
+  readonly migrations?: URL;
+  /** Makes what the service needs beyond the kernel's deps, once per process. */
+  readonly start?: (deps: KernelDeps) => Promise<{ deps: Deps; stop?: () => Promise<void> }>;
+  /** Fills an empty demo tenant, in one transaction. */
+  readonly demo?: (tx: Tx, deps: KernelDeps) => Promise<void>;
+}
+
+/** A service of any dependencies, as lists of services hold them. */
+// biome-ignore lint/suspicious/noExplicitAny: existential type
+export type AnyService = Service<any>;
+
+/** Declares a service: the one shape that every service has. */
+export function defineService<Deps = KernelDeps>(service: Service<Deps>): Service<Deps> {
+  if (!/^[a-z][a-z]{1,30}$/.test(service.name)) {
+    throw new Error(`Service name "${service.name}" must be 2 to 31 lower-case letters`);
+  }
+  return service;
+}

@@ -1,0 +1,7 @@
+import { defineErrors } from "../errors.ts";
+
+export const tenancyErrors = defineErrors("tenancy", {
+  slug_taken: { status: 409, title: "Another tenant has this slug" },
+  invalid_slug: { status: 422, title: "The slug is not valid" },
+  dedicated_unavailable: { status: 409, title: "This server can't make dedicated tenants" },
+});

@@ -1,0 +1,23 @@
+/** Which PostgreSQL schema a tenant's rows live in: the service's, or one of its own per service. */
+export type Isolation = "shared" | "dedicated";
+
+/** What every tenant transaction needs to know of a tenant. */
+export interface TenantRef {
+  readonly id: string;
+  readonly isolation: Isolation;
+}
+
+/** Who is answerable for a change. */
+export interface Actor {
+  readonly kind: "user" | "api_key" | "system";
+  /** The user's or key's id; for the system, what it was doing: "job:orders.expire". */
+  readonly id: string;
+  /** The user on whose behalf it is, also behind an API key; null for the system. */
+  readonly userId: string | null;
+  /** For people who read the audit: an e-mail address, a key's name, a job's. */
+  readonly name: string;
+}
+
+export function systemActor(what: string): Actor {
+  return { kind: "system", id: what, userId: null, name: what };
+}

@@ -1,0 +1,164 @@
+import type { Db, Tx } from "#kernel/db/types.ts";
+import { decodeCursor, type Page, page } from "#kernel/http/cursor.ts";
+import type { TenantRef } from "#kernel/tenancy/types.ts";
+import type { ListFilter, Product, Shop } from "./schemas.ts";
+
+/** What a caller decides about a row; the rest is the database's: version and times. */
+export type ShopValues = Pick<Shop, "name" | "address" | "currency" | "active">;
+export type ProductValues = Omit<Product, "id" | "version" | "createdAt" | "updatedAt">;
+
+const shopColumns = `id, name, address, currency, active, version,
+  created_at as "createdAt", updated_at as "updatedAt"`;
+
+const productColumns = `id, sku, title, ingredients, allergens, price_minor as "priceMinor",
+  vat_rate as "vatRate", stock, active, version,
+  created_at as "createdAt", updated_at as "updatedAt"`;
+
+// No `where` below names the tenant: the row-level policy does, and PostgreSQL uses its equality
+// on tenant_id together with the id's to enter the primary key.
+
+export async function listShops(
+  db: Db,
+  tenant: TenantRef,
+  filter: ListFilter,
+): Promise<Page<Shop>> {
+  const { rows } = await db.query<Shop>(
+    tenant,
+    `select ${shopColumns} from shop
+      where id < $1
+        and ($2::boolean is null or active = $2)
+        and ($3::text is null or strpos(lower(name), lower($3)) > 0)
+      order by id desc
+      limit $4`,
+    sliceOf(filter),
+  );
+  return page(rows, filter.limit, ({ id }) => [id]);
+}
+
+export async function getShop(db: Db, tenant: TenantRef, id: string): Promise<Shop | null> {
+  const { rows } = await db.query<Shop>(
+    tenant,
+    `select ${shopColumns}
+       from shop where id = $1`,
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
+/** The shop as it is, and as it stays until the transaction ends. */
+export async function lockShop(tx: Tx, id: string): Promise<Shop | null> {
+  const { rows } = await tx.query<Shop>(
+    `select ${shopColumns}
+       from shop where id = $1 for update`,
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
+/** Violates `shop_name_taken` when another shop has the name; so does `updateShop`. */
+export async function insertShop(tx: Tx, id: string, shop: ShopValues): Promise<Shop> {
+  const { rows } = await tx.query<Shop>(
+    `insert into shop (tenant_id, id, name, address, currency, active)
+     values ($1, $2, $3, $4, $5, $6)
+  returning ${shopColumns}`,
+    [tx.tenant.id, id, shop.name, shop.address, shop.currency, shop.active],
+  );
+  return rows[0] as Shop;
+}
+
+export async function updateShop(tx: Tx, id: string, shop: ShopValues): Promise<Shop> {
+  const { rows } = await tx.query<Shop>(
+    `update shop
+        set name = $2, address = $3, currency = $4, active = $5,
+            version = version + 1, updated_at = now()
+      where id = $1
+  returning ${shopColumns}`,
+    [id, shop.name, shop.address, shop.currency, shop.active],
+  );
+  return rows[0] as Shop;
+}
+
+export async function deleteShop(tx: Tx, id: string): Promise<void> {
+  await tx.query("delete from shop where id = $1", [id]);
+}
+
+export async function listProducts(
+  db: Db,
+  tenant: TenantRef,
+  filter: ListFilter,
+): Promise<Page<Product>> {
+  const { rows } = await db.query<Product>(
+    tenant,
+    `select ${productColumns} from product
+      where id < $1
+        and ($2::boolean is null or active = $2)
+        and ($3::text is null or strpos(lower(title), lower($3)) > 0
+                              or strpos(lower(sku), lower($3)) > 0)
+      order by id desc
+      limit $4`,
+    sliceOf(filter),
+  );
+  return page(rows, filter.limit, ({ id }) => [id]);
+}
+
+export async function getProduct(db: Db, tenant: TenantRef, id: string): Promise<Product | null> {
+  const { rows } = await db.query<Product>(
+    tenant,
+    `select ${productColumns}
+       from product where id = $1`,
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
+export async function lockProduct(tx: Tx, id: string): Promise<Product | null> {
+  const { rows } = await tx.query<Product>(
+    `select ${productColumns}
+       from product where id = $1 for update`,
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
+/** Violates `product_sku_taken` when another product has the SKU; so does `updateProduct`. */
+export async function insertProduct(tx: Tx, id: string, product: ProductValues): Promise<Product> {
+  const { rows } = await tx.query<Product>(
+    `insert into product (tenant_id, id, sku, title, ingredients, allergens, price_minor,
+                          vat_rate, stock, active)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  returning ${productColumns}`,
+    [tx.tenant.id, id, ...productValues(product)],
+  );
+  return rows[0] as Product;
+}
+
+export async function updateProduct(tx: Tx, id: string, product: ProductValues): Promise<Product> {
+  const { rows } = await tx.query<Product>(
+    `update product
+        set sku = $2, title = $3, ingredients = $4, allergens = $5, price_minor = $6,
+            vat_rate = $7, stock = $8, active = $9,
+            version = version + 1, updated_at = now()
+      where id = $1
+  returning ${productColumns}`,
+    [id, ...productValues(product)],
+  );
+  return rows[0] as Product;
+}
+
+export async function deleteProduct(tx: Tx, id: string): Promise<void> {
+  await tx.query("delete from product where id = $1", [id]);
+}
+
+function productValues(product: ProductValues): unknown[] {
+  const { sku, title, ingredients, allergens, priceMinor, vatRate, stock, active } = product;
+  return [sku, title, ingredients, allergens, priceMinor, vatRate, stock, active];
+}
+
+/** Sorts after every other id: the Max UUID of RFC 9562. */
+const LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/** $1 to $4 of a list: the rows older than the cursor's, and one more than the page holds. */
+function sliceOf({ cursor, active, q, limit }: ListFilter): unknown[] {
+  const [beforeId] = cursor === undefined ? [LAST_ID] : decodeCursor(cursor, 1);
+  return [beforeId, active ?? null, q ?? null, limit + 1];
+}

@@ -7,6 +7,7 @@ import { ensureInstalled, pinnedNode, Refusal } from "./install.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
+const parentCheckMs = 1000;
 /** Signals that arrive twice within this time are one: npm repeats what the terminal has sent. */
 const repeatWindowMs = 1000;
 
@@ -36,7 +37,10 @@ function chooseProgram(args) {
   switch (first) {
     case "--run":
       if (!name) throw new Refusal(usage, 2);
-      return { isDevelopment: !name.startsWith("src/"), resolve: () => [join(root, name), ...rest] };
+      return {
+        isDevelopment: !name.startsWith("src/"),
+        resolve: () => [join(root, name), ...rest],
+      };
     case "--bin":
       if (!name) throw new Refusal(usage, 2);
       return { isDevelopment: true, resolve: () => [toolFile(name), ...rest] };
@@ -103,6 +107,7 @@ function run(args) {
   passOn("SIGINT");
   passOn("SIGTERM");
   passOn("SIGHUP", "SIGTERM");
+  if (process.env.npm_lifecycle_event) stopWhenOrphaned(child);
   return new Promise((resolve, reject) => {
     child.once("error", (error) => {
       reject(
@@ -114,4 +119,15 @@ function run(args) {
     });
     child.once("exit", (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
   });
+}
+
+/** npm passes signals on, but a killed npm can't: its end shows as a change of parent. */
+function stopWhenOrphaned(child) {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    child.kill("SIGTERM");
+  }, parentCheckMs);
+  timer.unref();
 }

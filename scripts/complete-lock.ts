@@ -70,7 +70,9 @@ export function completeLock(lock: Lockfile): Lockfile {
     const entry = variantEntry(name, version, isDev);
     if (entry) packages[`node_modules/${name}`] = entry;
   }
-  const sorted = Object.entries(packages).sort(([left], [right]) => left.localeCompare(right, "en"));
+  const sorted = Object.entries(packages).sort(([left], [right]) =>
+    left.localeCompare(right, "en"),
+  );
   return { ...lock, packages: Object.fromEntries(sorted) };
 }
 

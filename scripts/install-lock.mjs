@@ -63,7 +63,8 @@ function holderOf(file) {
 
 function isGone(file, holder) {
   const [host, ...pids] = holder.split(" ");
-  if (host === hostname() && pids.length > 0 && !pids.some((pid) => isAlive(Number(pid)))) return true;
+  if (host === hostname() && pids.length > 0 && !pids.some((pid) => isAlive(Number(pid))))
+    return true;
   const touchedMs = statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
   return Date.now() - touchedMs > silentHolderMs;
 }

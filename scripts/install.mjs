@@ -18,12 +18,27 @@ const progressEveryMs = 500;
 
 /** What npm says when an install fails, and what helps; the first that matches is told. */
 const remedies = [
-  [/EUSAGE|can only install packages when/, "package-lock.json does not fit package.json: run `npm install` and commit both."],
+  [
+    /EUSAGE|can only install packages when/,
+    "package-lock.json does not fit package.json: run `npm install` and commit both.",
+  ],
   [/ENOSPC/, "The disk is full: free about 1 GB and start again."],
-  [/EACCES|EPERM|EROFS/, "A folder can't be written: check who owns this folder and the npm cache (`npm config get cache`)."],
-  [/ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH/, "The package registry can't be reached: check the network, a proxy (`npm config get proxy`) and the registry (`npm config get registry`)."],
-  [/CERT|SELF_SIGNED/, "The registry's certificate is not trusted: name your company's with `npm config set cafile <file>`."],
-  [/EINTEGRITY/, "A download did not match its checksum: run `npm cache clean --force` and start again."],
+  [
+    /EACCES|EPERM|EROFS/,
+    "A folder can't be written: check who owns this folder and the npm cache (`npm config get cache`).",
+  ],
+  [
+    /ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH/,
+    "The package registry can't be reached: check the network, a proxy (`npm config get proxy`) and the registry (`npm config get registry`).",
+  ],
+  [
+    /CERT|SELF_SIGNED/,
+    "The registry's certificate is not trusted: name your company's with `npm config set cafile <file>`.",
+  ],
+  [
+    /EINTEGRITY/,
+    "A download did not match its checksum: run `npm cache clean --force` and start again.",
+  ],
   [/E401|E403/, "The registry refused: run `npm login` or check the access token in your .npmrc."],
 ];
 
@@ -138,8 +153,9 @@ function runNpm(root, args, alsoHeldBy) {
       if (interruptedBy !== null) {
         const exitCode = 128 + constants.signals[interruptedBy];
         reject(new Refusal("The install was interrupted; the next start does it again.", exitCode));
+      } else {
+        resolve({ code, output });
       }
-      resolve({ code, output });
     });
   });
 }

@@ -16,8 +16,6 @@ export interface LinkOptions extends SessionLimits {
   readonly poolMax: number;
   /** An idle connection is closed after this long. */
   readonly idleMs: number;
-  /** How long to wait for a connection, new or from the pool. */
-  readonly connectTimeoutMs: number;
   /** Flights that take longer are logged. */
   readonly slowMs: number;
   readonly applicationName: string;
@@ -44,6 +42,8 @@ export interface Links {
 }
 
 const WATCH_EVERY_MS = 1_000;
+/** How many may wait for a connection; beyond that it is better to answer 503 at once. */
+const WAITING_MAX = 1_000;
 
 export function createLinks(options: LinkOptions): Links {
   const { log, clock } = options;
@@ -57,6 +57,9 @@ export function createLinks(options: LinkOptions): Links {
 
   return {
     async acquire() {
+      if (pool.waitingCount >= WAITING_MAX) {
+        throw new ConnectionError(`No database connection: ${WAITING_MAX} wait for one already`);
+      }
       try {
         return links.get(await pool.connect()) as Link;
       } catch (error) {
@@ -110,7 +113,8 @@ function createPool(options: LinkOptions, links: Map<pg.PoolClient, Link>): pg.P
   async function prepare(client: pg.PoolClient): Promise<void> {
     links.set(client, await prepareSession(client, options, options.clock.monotonicMs()));
   }
-  pool.on("error", (error) => options.log.warn({ err: error }, "an idle connection was lost"));
+  // The error itself holds the client, which is nothing for a log.
+  pool.on("error", ({ message }) => options.log.warn({ reason: message }, "idle connection lost"));
   pool.on("remove", (client) => links.delete(client));
   return pool;
 }

@@ -6,6 +6,8 @@ export interface SessionLimits {
   readonly statementTimeoutMs: number;
   readonly lockTimeoutMs: number;
   readonly idleInTransactionTimeoutMs: number;
+  /** How long to wait for a connection, new or from the pool. */
+  readonly connectTimeoutMs: number;
 }
 
 /** What an answer may take beyond the server's own timeout before the connection counts as dead. */
@@ -51,7 +53,10 @@ export async function prepareSession(
     ],
     nowMs,
   );
-  const [role] = await flight.done;
+  const { stream } = client.connection;
+  const late = () => stream.destroy(new Error("The database does not answer on a new connection"));
+  const timer = setTimeout(late, limits.connectTimeoutMs);
+  const [role] = await flight.done.finally(() => clearTimeout(timer));
   if (role?.rows[0]?.bypassesRls !== false) {
     throw new Error("The app's database role bypasses row-level security; use one that can't");
   }

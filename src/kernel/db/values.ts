@@ -65,8 +65,8 @@ function parseDate(text: string): string {
 }
 
 function isoYear(year: number, beforeChrist: boolean): string {
-  if (!beforeChrist && year <= 9999) return String(year).padStart(4, "0");
   const astronomical = beforeChrist ? 1 - year : year;
+  if (astronomical >= 0 && astronomical <= 9999) return String(astronomical).padStart(4, "0");
   const digits = String(Math.abs(astronomical)).padStart(6, "0");
   return astronomical < 0 ? `-${digits}` : `+${digits}`;
 }

@@ -7,7 +7,7 @@ import type {
 } from "fastify";
 import { accessErrors } from "../access/errors.ts";
 import type { PermissionCatalogue } from "../access/permissions.ts";
-import { requestErrors } from "../errors.ts";
+import { Problem, requestErrors } from "../errors.ts";
 import { identityErrors } from "../identity/errors.ts";
 import type { Decide, Limiter } from "./limiter.ts";
 import { bindLog } from "./request-log.ts";
@@ -83,14 +83,15 @@ function requirePermission(permission: string, options: AccessOptions): onReques
     });
   }
 
-  /** Guessing is as cheap as any other anonymous request, and no cheaper. */
+  /** Who guesses credentials is a stranger, and limited like one; an outage is nobody's guess. */
   function refuse(
     problem: unknown,
     request: FastifyRequest,
     reply: FastifyReply,
     done: HookHandlerDoneFunction,
   ): void {
-    limiter.anonymous(request, reply, (refusal) => done((refusal ?? problem) as Error));
+    if (!(problem instanceof Problem) || problem.status >= 500) return done(problem as Error);
+    limiter.anonymous(request, reply, (refusal) => done(refusal ?? problem));
   }
 
   return (request, reply, done) => {

@@ -63,22 +63,24 @@ export function createMutate(options: MutateOptions): Mutate {
     }
     const seals = request.routeOptions.config.secretAnswer === true;
     const context = `idempotency/${request.tenant.id}/${claim.principal}/${claim.key}`;
-    return queue(`${request.tenant.id} ${claim.principal} ${claim.key}`, async () => {
-      const { answer, replayed } = await db.inTenant(
-        request.tenant,
-        async (tx) => {
-          const kept = await claimOrKept(tx, claim);
-          if (kept) return { answer: kept, replayed: true };
-          const made = await change(tx);
-          const body = seals ? sealer.seal(made.body, context) : made.body;
-          tx.defer(keepAnswer(claim, { ...made, body, sealed: seals }));
-          return { answer: made, replayed: false };
-        },
-        on,
-      );
-      const body = answer.sealed ? sealer.open(answer.body, context) : answer.body;
-      return send(reply, { ...answer, body }, replayed);
-    });
+    const { answer, replayed } = await queue(
+      `${request.tenant.id} ${claim.principal} ${claim.key}`,
+      () =>
+        db.inTenant(
+          request.tenant,
+          async (tx) => {
+            const kept = await claimOrKept(tx, claim);
+            if (kept) return { answer: kept, replayed: true };
+            const made = await change(tx);
+            const body = seals ? sealer.seal(made.body, context) : made.body;
+            tx.defer(keepAnswer(claim, { ...made, body, sealed: seals }));
+            return { answer: made, replayed: false };
+          },
+          on,
+        ),
+    );
+    const body = answer.sealed ? sealer.open(answer.body, context) : answer.body;
+    return send(reply, { ...answer, body }, replayed);
   };
 }
 

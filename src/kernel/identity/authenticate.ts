@@ -52,20 +52,24 @@ const bearer = /^bearer +([^\s,]+)$/i;
 
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const { clock, revocations } = deps;
-  const cache = new LRUCache<string, Entry>({ max: cachedAtMost });
+  // Two of them, so that a key sent where a token belongs is not taken for one.
+  const tokens = new LRUCache<string, Entry>({ max: cachedAtMost });
+  const apiKeys = new LRUCache<string, Entry>({ max: cachedAtMost });
   const underWay = new Map<string, Promise<Principal>>();
   let revokedCount = 0;
 
   const stopListening = revocations.listen((revoked) => {
     revokedCount += 1;
-    for (const [credential, entry] of cache.entries()) {
-      if (matches(revoked, entry)) cache.delete(credential);
+    for (const cache of [tokens, apiKeys]) {
+      const ended = [...cache.entries()].filter(([, entry]) => matches(revoked, entry));
+      for (const [credential] of ended) cache.delete(credential);
     }
   });
 
   async function look(credential: string, asApiKey: boolean): Promise<Principal> {
     const startedMs = clock.monotonicMs();
     const revokedBefore = revokedCount;
+    const cache = asApiKey ? apiKeys : tokens;
     const before = cache.peek(credential);
     cache.delete(credential);
     const known = asApiKey
@@ -80,12 +84,13 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   }
 
   function lookOnce(credential: string, asApiKey: boolean): Promise<Principal> {
-    const started = underWay.get(credential);
+    const key = asApiKey ? `key ${credential}` : credential;
+    const started = underWay.get(key);
     if (started) return started;
     const looking = look(credential, asApiKey);
     if (underWay.size >= underWayAtMost) return looking;
-    underWay.set(credential, looking);
-    const done = () => underWay.delete(credential);
+    underWay.set(key, looking);
+    const done = () => underWay.delete(key);
     looking.then(done, done);
     return looking;
   }
@@ -100,11 +105,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
         throw identityErrors.ambiguous_credentials();
       }
       if (typeof credential !== "string") throw unauthorized("invalid_api_key");
-      const entry = cache.get(credential);
+      const entry = (authorization === undefined ? apiKeys : tokens).get(credential);
       if (entry && clock.monotonicMs() < entry.freshUntilMs) return entry.principal;
       return lookOnce(credential, authorization === undefined);
     },
-    size: () => cache.size,
+    size: () => tokens.size + apiKeys.size,
     stop: stopListening,
   };
 }

@@ -89,8 +89,10 @@ export async function beat(
   );
 }
 
-export async function forgetWorker(client: Queryable, id: string): Promise<void> {
+/** Takes a worker that has ended off the list and frees what it may still hold. */
+export async function release(client: Queryable, id: string): Promise<void> {
   await client.query("delete from platform.worker where id = $1", [id]);
+  await client.query("select graphile_worker.force_unlock_workers($1::text[])", [[id]]);
 }
 
 /**

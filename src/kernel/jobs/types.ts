@@ -9,7 +9,12 @@ export interface JobContext<Deps> {
   readonly deps: Deps;
   /** The task itself, for audit records: a job acts as the system. */
   readonly actor: Actor;
-  /** Aborted when the task's `timeoutMs` has passed or the worker is stopping. */
+  /** The request that queued the job, or "job:<id>": for transactions, audit records and logs. */
+  readonly requestId: string;
+  /**
+   * Aborted when the task's `timeoutMs` has passed or the worker is stopping. Whoever ends early for
+   * it must throw (`signal.throwIfAborted()`): a task that returns has done its work.
+   */
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly jobId: string;
@@ -68,7 +73,7 @@ export interface AddJobOptions {
   readonly key?: string;
   /** Jobs of one tenant and queue run one at a time, in order. */
   readonly queue?: string;
-  /** Default: the task's own, or 10. */
+  /** Fewer attempts than the task's own limit. */
   readonly maxAttempts?: number;
 }
 

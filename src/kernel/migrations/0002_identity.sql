@@ -98,7 +98,7 @@ create index login_throttle_forget on platform.login_throttle (forget_at);
 create table platform.role (
   tenant_id uuid not null references platform.tenant (id),
   name text not null check (name ~ '^[a-z][a-z0-9_]{1,39}$'
-    and name not in ('admin', 'tenant_admin', 'user', 'system')),
+    and name not in ('admin', 'tenant_admin', 'user', 'system', 'api_key')),
   title text not null check (length(title) between 1 and 200),
   permissions text[] not null,
   version integer not null default 1,

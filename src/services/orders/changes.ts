@@ -20,6 +20,7 @@ import {
 // Every change there is, whoever asks for it: a route, an import, a job, the demo. Each one writes
 // its row, its audit record and its event in the transaction that it is given.
 
+/** Throws `shop_name_taken` or `unknown_currency`. */
 export async function createShop(tx: Tx, id: string, wanted: NewShop): Promise<Shop> {
   const values = { address: "", currency: "GBP", active: true, ...wanted };
   knownCurrency(values.currency);
@@ -29,7 +30,7 @@ export async function createShop(tx: Tx, id: string, wanted: NewShop): Promise<S
   return shop;
 }
 
-/** `version` is the one that the caller has read; a shop that moved on since is refused. */
+/** `version` is the one that the caller read: the kernel's `version_conflict` if it moved on. */
 export async function changeShop(
   tx: Tx,
   id: string,
@@ -45,6 +46,7 @@ export async function changeShop(
   return after;
 }
 
+/** `version` null deletes it however it is by now. */
 export async function removeShop(tx: Tx, id: string, version: number | null): Promise<void> {
   const before = current(await lockShop(tx, id), version);
   await deleteShop(tx, id);
@@ -52,6 +54,7 @@ export async function removeShop(tx: Tx, id: string, version: number | null): Pr
   emit(tx, { type: "shop.deleted", resource: shopResource(before), data: before });
 }
 
+/** Throws `sku_taken` or `unknown_allergen`. */
 export async function createProduct(tx: Tx, id: string, wanted: NewProduct): Promise<Product> {
   const product = await insertProduct(tx, id, {
     ingredients: "",
@@ -65,6 +68,7 @@ export async function createProduct(tx: Tx, id: string, wanted: NewProduct): Pro
   return product;
 }
 
+/** As `changeShop`; also tells when the stock has fallen low. */
 export async function changeProduct(
   tx: Tx,
   id: string,
@@ -83,6 +87,7 @@ export async function changeProduct(
   return after;
 }
 
+/** As `removeShop`. */
 export async function removeProduct(tx: Tx, id: string, version: number | null): Promise<void> {
   const before = current(await lockProduct(tx, id), version);
   await deleteProduct(tx, id);

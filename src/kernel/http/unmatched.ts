@@ -1,0 +1,41 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import { requestErrors } from "../errors.ts";
+import type { CrossOrigin } from "./cross-origin.ts";
+import { sendProblem } from "./problem.ts";
+
+const methods: readonly HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
+/**
+ * Answers a request that no route matches: 404 where there is nothing at all, 405 with Allow where
+ * other methods would have been served, and OPTIONS, which asks just that.
+ */
+export function answerUnmatched(
+  app: FastifyInstance,
+  crossOrigin: CrossOrigin,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const path = (request.raw.url ?? "/").split("?", 1)[0] as string;
+  const served = methods.filter((method) => isServed(app, method, path));
+  if (served.length === 0) {
+    sendProblem(requestErrors.not_found(), request, reply);
+    return;
+  }
+  const allow = [...served, "OPTIONS"].join(", ");
+  if (request.method === "OPTIONS") {
+    crossOrigin.preflight(request, reply, served);
+    reply.code(204).header("allow", allow).send();
+    return;
+  }
+  const problem = requestErrors.method_not_allowed({
+    detail: `${request.method} is not possible here; ${served.join(", ")} would be.`,
+    headers: { allow },
+  });
+  sendProblem(problem, request, reply);
+}
+
+/** A page's catch-all route (`/*`) serves every path by GET, which says nothing about this one. */
+function isServed(app: FastifyInstance, method: HTTPMethods, path: string): boolean {
+  const route = app.findRoute({ method, url: path });
+  return route !== null && !Object.hasOwn(route.params, "*");
+}

@@ -1,15 +1,22 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import pg from "pg";
+import { removeCluster, startEmbedded } from "#kernel/db/embedded.ts";
 import { createDatabase } from "#kernel/db/pool.ts";
 
 /**
  * What isolation costs: 20 rows of 100,000, read by each pattern over the same PostgreSQL, the same
  * number of connections and the same number of requests in flight, interleaved in rounds so that a
- * disturbed moment hits all alike; the best round of each counts.
+ * disturbed moment hits all alike; the best round of each counts. "CPU" is this process's own, which
+ * says more than the rate where other programs keep the machine busy.
  *
- *   node bench/kernel-db.ts [--url postgres://owner…] [--seconds 2] [--rounds 3] [--json]
+ *   node bench/kernel-db.ts [--url postgres://superuser…] [--seconds 2] [--rounds 3]
+ *     [--connections 10] [--inflight 32] [--only db.query] [--json]
+ *
+ * Without --url it starts the PostgreSQL that comes with the product, in a temporary folder.
  */
-
 const { values: args } = parseArgs({
   options: {
     url: { type: "string" },
@@ -73,123 +80,167 @@ interface Pattern {
   readonly close: () => Promise<void>;
 }
 
-async function ownerUrl(): Promise<{ url: string; stop: () => Promise<void> }> {
+type Tenant = (typeof tenants)[number];
+
+interface Measured {
+  perSecond: number;
+  cpuMicros: number;
+}
+
+const ourName = "db.query: isolated, one flight";
+
+async function startServer(): Promise<{ url: string; stop: () => Promise<void> }> {
   if (args.url) return { url: args.url, stop: async () => {} };
-  throw new Error("give --url");
+  const dataDir = mkdtempSync(join(tmpdir(), "plimsoll-bench-"));
+  const embedded = await startEmbedded({ dataDir });
+  const stop = async () => {
+    await embedded.stop();
+    await removeCluster(dataDir);
+  };
+  return { url: embedded.adminUrl, stop };
 }
 
-function patterns(appUrl: string): Pattern[] {
-  const pool = (extra: object = {}) =>
-    new pg.Pool({ connectionString: appUrl, max: connections, ...extra });
-  const fourTrips = pool();
-  const plain = pool();
-  const named = pool();
-  const pipelined = pool({ pipeline: true });
-  const path = "set search_path = benchkernel";
-  fourTrips.on("connect", (client) => void client.query(path));
-  pipelined.on("connect", (client) => void client.query(path));
-  const database = createDatabase({
-    appUrl,
-    poolMax: connections,
-    log: console,
-  });
+function pool(appUrl: string, pipeline = false): pg.Pool {
+  const made = new pg.Pool({ connectionString: appUrl, max: connections, pipeline });
+  made.on("connect", (client) => void client.query("set search_path = benchkernel"));
+  return made;
+}
+
+const settingText = "select set_config('app.tenant_id', $1, true)";
+
+function fourTrips(appUrl: string): Pattern {
+  const clients = pool(appUrl);
+  return {
+    name: "isolated: four round trips (begin, set_config, query, commit)",
+    async request(tenant) {
+      const client = await clients.connect();
+      try {
+        await client.query("begin");
+        await client.query(settingText, [tenant.id]);
+        const { rows } = await client.query(isolatedText);
+        await client.query("commit");
+        return rows.length;
+      } finally {
+        client.release();
+      }
+    },
+    close: () => clients.end(),
+  };
+}
+
+function pipelined(appUrl: string): Pattern {
+  const clients = pool(appUrl, true);
+  return {
+    name: "isolated: the same four in pg's pipeline mode, named",
+    async request(tenant) {
+      const client = await clients.connect();
+      try {
+        const [, , answer] = await Promise.all([
+          client.query("begin"),
+          client.query({ name: "tenant", text: settingText, values: [tenant.id] }),
+          client.query({ name: "list", text: isolatedText }),
+          client.query("commit"),
+        ]);
+        return answer.rows.length;
+      } finally {
+        client.release();
+      }
+    },
+    close: () => clients.end(),
+  };
+}
+
+function plain(appUrl: string, name?: string): Pattern {
+  const clients = pool(appUrl);
+  return {
+    name: name ? "not isolated: pg query, named" : "not isolated: pg query",
+    async request(tenant) {
+      const query = { text: plainText, values: [tenant.id], ...(name && { name }) };
+      return (await clients.query(query)).rows.length;
+    },
+    close: () => clients.end(),
+  };
+}
+
+function ours(appUrl: string): Pattern {
+  const database = createDatabase({ appUrl, poolMax: connections, log: console });
   const db = database.forService("benchkernel");
-  return [
-    {
-      name: "four round trips (BEGIN, set_config, query, COMMIT)",
-      async request(tenant) {
-        const client = await fourTrips.connect();
-        try {
-          await client.query("begin");
-          await client.query("select set_config('app.tenant_id', $1, true)", [tenant.id]);
-          const { rows } = await client.query(isolatedText);
-          await client.query("commit");
-          return rows.length;
-        } finally {
-          client.release();
-        }
-      },
-      close: () => fourTrips.end(),
-    },
-    {
-      name: "pg pipeline mode, the same four in one go",
-      async request(tenant) {
-        const client = await pipelined.connect();
-        try {
-          const [, , answer] = await Promise.all([
-            client.query("begin"),
-            client.query({
-              name: "tenant",
-              text: "select set_config('app.tenant_id', $1, true)",
-              values: [tenant.id],
-            }),
-            client.query({ name: "list", text: isolatedText }),
-            client.query("commit"),
-          ]);
-          return answer.rows.length;
-        } finally {
-          client.release();
-        }
-      },
-      close: () => pipelined.end(),
-    },
-    {
-      name: "no isolation: pg query",
-      request: async (tenant) => (await plain.query(plainText, [tenant.id])).rows.length,
-      close: () => plain.end(),
-    },
-    {
-      name: "no isolation: pg named query",
-      request: async (tenant) =>
-        (await named.query({ name: "list", text: plainText, values: [tenant.id] })).rows.length,
-      close: () => named.end(),
-    },
-    {
-      name: "db.query: isolated, one flight",
-      request: async (tenant) => (await db.query(tenant, isolatedText)).rows.length,
-      close: () => database.close(),
-    },
-  ];
+  return {
+    name: ourName,
+    request: async (tenant) => (await db.query(tenant, isolatedText)).rows.length,
+    close: () => database.close(),
+  };
 }
 
-/** Requests answered per second, with `inFlight` of them always under way. */
-async function measure(pattern: Pattern, durationMs: number): Promise<number> {
+/** Answers with `inFlight` requests always under way. */
+async function measure(pattern: Pattern, durationMs: number): Promise<Measured> {
   const startMs = performance.now();
+  const startCpu = process.cpuUsage();
   let answered = 0;
   const worker = async (first: number) => {
     for (let turn = first; performance.now() - startMs < durationMs; turn += 7) {
-      const rows = await pattern.request(tenants[turn % TENANTS] as (typeof tenants)[number]);
+      const rows = await pattern.request(tenants[turn % TENANTS] as Tenant);
       if (rows !== PAGE) throw new Error(`${pattern.name}: ${rows} rows instead of ${PAGE}`);
       answered += 1;
     }
   };
   await Promise.all(Array.from({ length: inFlight }, (_, index) => worker(index)));
-  return (answered * 1000) / (performance.now() - startMs);
+  const { user, system } = process.cpuUsage(startCpu);
+  return {
+    perSecond: (answered * 1000) / (performance.now() - startMs),
+    cpuMicros: (user + system) / answered,
+  };
 }
 
-const server = await ownerUrl();
+async function compare(patterns: Pattern[]): Promise<Map<string, Measured>> {
+  const best = new Map<string, Measured>();
+  for (const pattern of patterns) await measure(pattern, 500);
+  for (let round = 0; round < Number(args.rounds); round += 1) {
+    for (const pattern of patterns) {
+      const now = await measure(pattern, roundMs);
+      const before = best.get(pattern.name);
+      best.set(pattern.name, {
+        perSecond: Math.max(now.perSecond, before?.perSecond ?? 0),
+        cpuMicros: Math.min(now.cpuMicros, before?.cpuMicros ?? Number.POSITIVE_INFINITY),
+      });
+    }
+  }
+  for (const pattern of patterns) await pattern.close();
+  return best;
+}
+
+function print(best: Map<string, Measured>): void {
+  const reference = best.get(ourName)?.perSecond ?? Number.NaN;
+  const table = [...best].map(([pattern, { perSecond, cpuMicros }]) => ({
+    pattern,
+    perSecond: Math.round(perSecond),
+    cpuMicrosPerRequest: Math.round(cpuMicros),
+    oursIsTimes: Math.round((100 * reference) / perSecond) / 100,
+  }));
+  if (args.json) console.log(JSON.stringify(table));
+  else console.table(table);
+}
+
+const server = await startServer();
 const owner = new pg.Client(server.url);
 await owner.connect();
-for (const statement of setup.split(/;\n(?=  [a-z])/)) await owner.query(statement);
-const appUrl = new URL(server.url);
-appUrl.username = "plimsoll_bench";
-appUrl.password = "bench";
-const all = patterns(appUrl.href).filter((one) => !args.only || one.name.includes(args.only));
-const best = new Map<string, number>();
-for (const pattern of all) await measure(pattern, 500);
-for (let round = 0; round < Number(args.rounds); round += 1) {
-  for (const pattern of all) {
-    const perSecond = await measure(pattern, roundMs);
-    best.set(pattern.name, Math.max(best.get(pattern.name) ?? 0, perSecond));
-  }
-}
-for (const pattern of all) await pattern.close();
-await owner.query("drop schema benchkernel cascade");
-await owner.end();
-await server.stop();
-
-const ours = best.get("db.query: isolated, one flight") ?? Number.NaN;
-for (const [name, perSecond] of best) {
-  const ratio = (ours / perSecond).toFixed(2);
-  console.log(`${name.padEnd(54)} ${perSecond.toFixed(0).padStart(7)}/s   db.query is ${ratio} x`);
+try {
+  for (const statement of setup.split(/;\n(?= {2}[a-z])/)) await owner.query(statement);
+  const appUrl = new URL(server.url);
+  appUrl.username = "plimsoll_bench";
+  appUrl.password = "bench";
+  const make = [
+    fourTrips,
+    pipelined,
+    (url: string) => plain(url),
+    (url: string) => plain(url, "list"),
+    ours,
+  ];
+  const patterns = make.map((one) => one(appUrl.href));
+  const only = args.only ?? "";
+  print(await compare(patterns.filter((one) => one.name.includes(only))));
+  await owner.query("drop schema benchkernel cascade; drop role plimsoll_bench");
+} finally {
+  await owner.end();
+  await server.stop();
 }

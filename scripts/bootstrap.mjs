@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { ensureInstalled, pinnedNode, Refusal } from "./install.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -82,11 +82,11 @@ function namedProgram(folder, [name, ...rest]) {
 }
 
 /**
- * The child gets a session of its own, so that the terminal's Ctrl-C reaches only us and each signal
- * is passed on exactly once; the tether ends it should we be killed without a chance to pass on.
+ * The child gets a session of its own, so that the terminal's Ctrl-C reaches only us and each
+ * signal is passed on exactly once; the tether ends it should we be killed before we can.
  */
 function run(args) {
-  const tether = pathToFileURL(join(root, "scripts", "tether.mjs")).href;
+  const tether = new URL("./tether.mjs", import.meta.url).href;
   const child = spawn(pinnedNode(root), ["--import", tether, ...args], {
     stdio: ["inherit", "inherit", "inherit", "ipc"],
     detached: true,

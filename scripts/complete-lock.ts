@@ -1,5 +1,5 @@
-// Some registries offer only the platform packages of their own machines. A lockfile made against one
-// lacks the rest, and `npm ci` then refuses it everywhere: this adds them, by version and platform.
+// Some registries offer only the platform packages of their own machines. A lockfile made against
+// one lacks the rest, and `npm ci` then refuses it everywhere: this adds them.
 import { readFileSync, writeFileSync } from "node:fs";
 
 interface LockEntry {
@@ -33,9 +33,11 @@ const libcByWord: Record<string, string> = {
   musleabihf: "musl",
 };
 
-/** Optional dependencies that the lockfile names but has no entry for, as `[name, version, isDev]`. */
-export function missingVariants(lock: Lockfile): [name: string, version: string, isDev: boolean][] {
-  const missing: [string, string, boolean][] = [];
+type Variant = [name: string, version: string, isDev: boolean];
+
+/** Optional dependencies that the lockfile names but has no entry for. */
+export function missingVariants(lock: Lockfile): Variant[] {
+  const missing: Variant[] = [];
   for (const [path, entry] of Object.entries(lock.packages)) {
     for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
       const nested = `${path}/node_modules/${name}`;
@@ -46,7 +48,7 @@ export function missingVariants(lock: Lockfile): [name: string, version: string,
   return missing;
 }
 
-/** The lockfile entry of a platform package, with the platform read from its name; null if it names none. */
+/** A platform package's entry, its platform read from its name; null if that names none. */
 export function variantEntry(name: string, version: string, isDev: boolean): LockEntry | null {
   const words = name.slice(name.lastIndexOf("/") + 1).split("-");
   const os = words.map((word) => osByWord[word]).find((known) => known !== undefined);

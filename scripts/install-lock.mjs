@@ -9,10 +9,10 @@ const heartbeatMs = 1000;
 const silentHolderMs = 30_000;
 
 /**
- * Runs `work` while no other start on this folder does. The lock is a file, made only where there is
- * none, that names its holder: one left behind by a killed start is noticed at once on this machine,
- * and by its silence elsewhere (another container). `work` gets a function to name a process that
- * would go on working if we were killed; until it ends too the lock counts as held.
+ * Runs `work` while no other start on this folder does. The lock is a file, made only where there
+ * is none, that names its holder: one left behind by a killed start is noticed at once on this
+ * machine, and by its silence elsewhere (another container). `work` gets a function to name a
+ * process that would go on if we were killed; until that ends too the lock counts as held.
  */
 export async function withInstallLock(root, work) {
   const file = join(root, ".install.lock");

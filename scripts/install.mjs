@@ -25,15 +25,16 @@ const remedies = [
   [/ENOSPC/, "The disk is full: free about 1 GB and start again."],
   [
     /EACCES|EPERM|EROFS/,
-    "A folder can't be written: check who owns this folder and the npm cache (`npm config get cache`).",
+    "A folder can't be written: check who owns this one and npm's cache (`npm config get cache`).",
   ],
   [
     /ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ECONNREFUSED|ECONNRESET|ENETUNREACH/,
-    "The package registry can't be reached: check the network, a proxy (`npm config get proxy`) and the registry (`npm config get registry`).",
+    "The package registry can't be reached: check the network and what npm uses of it " +
+      "(`npm config get registry`, `npm config get proxy`).",
   ],
   [
     /CERT|SELF_SIGNED/,
-    "The registry's certificate is not trusted: name your company's with `npm config set cafile <file>`.",
+    "The registry's certificate is not trusted: name yours with `npm config set cafile <file>`.",
   ],
   [
     /EINTEGRITY/,
@@ -81,8 +82,9 @@ function readIfThere(file) {
 }
 
 /**
- * Our own stamp is the quick answer. Without one (somebody ran npm by hand) npm's record of what it
- * has installed is compared with the lockfile; npm writes it last, so an interrupted install has none.
+ * Our own stamp is the quick answer. Without one (somebody ran npm by hand) npm's record of what
+ * it has installed is compared with the lockfile; npm writes that last, so that an interrupted
+ * install has none.
  */
 export function isInstalled(root, { withDev }) {
   const lockText = readFileSync(join(root, "package-lock.json"), "utf8");
@@ -207,8 +209,8 @@ function assertScriptsRan(root) {
   if (lacksLibraryLinks(join(root, "node_modules", postgres))) missing.push(postgres);
   if (missing.length === 0) return;
   throw new Refusal(
-    `The install scripts of ${missing.join(" and ")} have not run, because npm is told to skip them ` +
-      `(ignore-scripts, or not approved).\nRun this once: ` +
+    `The install scripts of ${missing.join(" and ")} have not run, because npm is told to skip ` +
+      `them (ignore-scripts, or not approved).\nRun this once: ` +
       `npm rebuild --ignore-scripts=false ${missing.join(" ")}`,
   );
 }

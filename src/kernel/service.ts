@@ -80,6 +80,8 @@ export interface Service<Deps = KernelDeps> {
   readonly jobs?: JobCatalogue<Deps>;
   /** Folder of forward-only SQL files, each with a `-- scope:` line. */
   readonly migrations?: URL;
+  /** Environment variables that it reads from `config.service`: whole names, or beginnings (`LEASES_`). */
+  readonly variables?: readonly string[];
   /** Makes what the service needs beyond the kernel's deps, once per process. */
   readonly start?: (deps: KernelDeps) => Promise<{ deps: Deps; stop?: () => Promise<void> }>;
   /** Fills an empty demo tenant, in one transaction. */

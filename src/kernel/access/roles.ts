@@ -4,6 +4,7 @@ import { isOwnable, type PermissionCatalogue, type Scope } from "./permissions.t
 
 /** What somebody may do: permission → everything in the tenant, or only what they own. */
 export type PermissionSet = ReadonlyMap<string, Scope>;
+export type { Scope };
 
 /** Roles that every tenant has; `admin` is the platform's and is held by a flag on the user. */
 export const builtInRoles = ["admin", "tenant_admin", "user"] as const;

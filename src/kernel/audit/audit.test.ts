@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import pg from "pg";
-import { createDatabase } from "../db/pool.ts";
-import type { Db } from "../db/types.ts";
-import { testDatabase } from "../testing/database.ts";
-import { systemRandom } from "../random.ts";
 import { systemClock } from "../clock.ts";
+import { createDatabase } from "../db/pool.ts";
+import { withClient } from "../db/roles.ts";
+import type { Db } from "../db/types.ts";
+import { systemRandom } from "../random.ts";
 import type { Actor, TenantRef } from "../tenancy/types.ts";
+import { testDatabase } from "../testing/database.ts";
 import { audit, listAudit, resourceHistory, verifyAudit } from "./audit.ts";
 import { csvCell, exportAudit } from "./export.ts";
 import { redact } from "./redact.ts";
@@ -17,6 +17,7 @@ const quiet = { warn() {}, error() {} };
 
 interface Setup {
   db: Db;
+  ownerUrl: string;
   /** As the owner, with the tenant set and the guard off: what an attacker with the owner's rights does. */
   tamper(text: string, values?: unknown[]): Promise<number>;
   tenant: TenantRef;
@@ -31,12 +32,11 @@ async function setup(t: TestContext): Promise<Setup> {
   const other: TenantRef = { id: random.id(), isolation: "shared" };
   return {
     db: database.forService("platform"),
+    ownerUrl,
     tenant,
     other,
-    async tamper(text, values = []) {
-      const client = new pg.Client({ connectionString: ownerUrl });
-      await client.connect();
-      try {
+    tamper: (text, values = []) =>
+      withClient(ownerUrl, async (client) => {
         await client.query("begin");
         await client.query("alter table platform.audit disable trigger user");
         await client.query("select set_config('app.tenant_id', $1, true)", [tenant.id]);
@@ -44,10 +44,7 @@ async function setup(t: TestContext): Promise<Setup> {
         await client.query("alter table platform.audit enable trigger user");
         await client.query("commit");
         return rowCount ?? 0;
-      } finally {
-        await client.end();
-      }
-    },
+      }),
   };
 }
 
@@ -130,6 +127,7 @@ test("the app role can neither change nor delete records, nor forge another tena
     "delete from platform.audit",
     "truncate platform.audit",
     "delete from platform.audit_head",
+    "update platform.audit_head set base_seq = 1",
     "alter table platform.audit disable trigger user",
     `select platform.prune_audit('${tenant.id}', now())`,
     `insert into platform.audit select '${other.id}', 9, id, at, actor_kind, actor_id, actor_user_id,
@@ -145,24 +143,21 @@ test("the app role can neither change nor delete records, nor forge another tena
 
 // Guards against an owner who deletes by mistake; retention has to say so.
 test("even the owner changes nothing by accident, and retention keeps the chain whole", async (t) => {
-  const { db, tenant, other, tamper } = await setup(t);
-  const { ownerUrl } = await testDatabase(t);
-  const owner = new pg.Client({ connectionString: ownerUrl });
-  await owner.connect();
-  t.after(() => owner.end());
+  const { db, ownerUrl, tenant, other } = await setup(t);
   for (const text of [
     "update platform.audit set action = 'x'",
     "delete from platform.audit",
     "truncate platform.audit",
   ]) {
-    await assert.rejects(owner.query(text), /append-only/, text);
+    const tried = withClient(ownerUrl, (client) => client.query(text));
+    await assert.rejects(tried, /append-only/, text);
   }
   await write(db, tenant, 5);
   await write(db, other, 2);
-  const third = await tamper(`update platform.audit set at = at where false`);
-  assert.equal(third, 0);
   const [, , middle] = await db.inTenant(tenant, (tx) => listAudit(tx, {}, { limit: 5 }));
-  await tamper("select platform.prune_audit($1, $2)", [tenant.id, middle?.at]);
+  const prune = "select platform.prune_audit($1, $2) as removed";
+  const pruned = await withClient(ownerUrl, (owner) => owner.query(prune, [tenant.id, middle?.at]));
+  assert.equal(pruned.rows[0].removed, "2");
   const verdict = await db.inTenant(tenant, (tx) => verifyAudit(tx));
   assert.deepEqual([verdict.ok, verdict.records], [true, 3]);
   await write(db, tenant, 1);
@@ -189,8 +184,7 @@ const tamperings = [
   ["a deleted head", "delete from platform.audit_head", 1, "truncated"],
   [
     "a change with its own hash made to fit",
-    `with x as (select (a #= hstore('action', 'shop.forged')) r from platform.audit a where false)
-     update platform.audit set action = 'shop.forged', hash = platform.audit_digest(
+    `update platform.audit set action = 'shop.forged', hash = platform.audit_digest(
        (select hash from platform.audit where seq = 3),
        (select row(tenant_id, seq, id, at, actor_kind, actor_id, actor_user_id, actor_name,
          'shop.forged', resource_type, resource_id, request_id, before, after, null)::platform.audit
@@ -207,8 +201,7 @@ test("verify names the first bad record and what is wrong with it", async (t) =>
   for (const [what, sql, seq, reason] of tamperings) {
     await tamper("create table platform.kept as select * from platform.audit");
     await tamper("create table platform.kept_head as select * from platform.audit_head");
-    const text = sql.replace(/^with x as .*\n/, "");
-    assert.ok((await tamper(text)) > 0, what);
+    assert.ok((await tamper(sql)) > 0, what);
     const verdict = await db.inTenant(tenant, (tx) => verifyAudit(tx));
     assert.equal(verdict.ok, false, what);
     assert.deepEqual([verdict.firstBad?.seq, verdict.firstBad?.reason], [seq, reason], what);

@@ -61,27 +61,32 @@ export function resourceHistory(
 export async function verifyAudit(tx: Tx): Promise<AuditVerdict> {
   const tenantId = tx.tenant.id;
   const head = await store.readHead(tx, tenantId);
-  const toSeq = head?.seq ?? Number.MAX_SAFE_INTEGER;
-  const headHash = head?.hash ?? "";
-  let [afterSeq, previousHash, records] = [head?.baseSeq ?? 0, head?.baseHash ?? "", 0];
+  let [afterSeq, previousHash, records] = [head.baseSeq, head.baseHash, 0];
+  const verdict = (firstBad?: AuditVerdict["firstBad"]): AuditVerdict => ({
+    ok: firstBad === undefined,
+    records,
+    headHash: head.hash,
+    ...(firstBad && { firstBad }),
+  });
   for (;;) {
-    const page = { tenantId, afterSeq, previousHash, toSeq, limit: verifyPageRecords };
+    const page = { tenantId, afterSeq, previousHash, toSeq: head.seq, limit: verifyPageRecords };
     const checked = await store.checkPage(tx, page);
     records += checked.records;
+    if (checked.badSeq !== null && checked.badSeq !== checked.expectedSeq) {
+      return verdict({ seq: checked.expectedSeq as number, id: null, reason: "missing" });
+    }
     if (checked.badSeq !== null) {
-      const missing = checked.badSeq !== checked.expectedSeq;
-      const firstBad = missing
-        ? { seq: checked.expectedSeq as number, id: null, reason: "missing" as const }
-        : { seq: checked.badSeq, id: checked.badId, reason: "altered" as const };
-      return { ok: false, records, headHash, firstBad };
+      return verdict({ seq: checked.badSeq, id: checked.badId, reason: "altered" });
     }
     afterSeq = checked.lastSeq ?? afterSeq;
     previousHash = checked.lastHash ?? previousHash;
     if (checked.records < verifyPageRecords) break;
   }
-  if (head === null ? records === 0 : afterSeq === head.seq && previousHash === headHash) {
-    return { ok: true, records, headHash };
+  const unknownToHead = head.lastSeq > head.seq;
+  const lost = afterSeq < head.seq;
+  if (lost || unknownToHead) {
+    return verdict({ seq: afterSeq + 1, id: null, reason: "truncated" });
   }
-  const seq = head === null || afterSeq >= head.seq ? afterSeq : afterSeq + 1;
-  return { ok: false, records, headHash, firstBad: { seq, id: null, reason: "truncated" } };
+  if (previousHash === head.hash) return verdict();
+  return verdict({ seq: afterSeq, id: null, reason: "truncated" });
 }

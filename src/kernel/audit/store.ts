@@ -116,16 +116,20 @@ export interface Head {
   hash: string;
   baseSeq: number;
   baseHash: string;
+  /** The number of the last record that there is, as of the same moment. */
+  lastSeq: number;
 }
 
-export async function readHead(tx: Transaction, tenantId: string): Promise<Head | null> {
+/** The head as it should be where there is none: that of a chain without records. */
+export async function readHead(tx: Transaction, tenantId: string): Promise<Head> {
   const { rows } = await tx.query<Head>(
-    `select seq, encode(hash, 'hex') as hash, base_seq as "baseSeq",
-       encode(base_hash, 'hex') as "baseHash"
-     from platform.audit_head where tenant_id = $1`,
+    `select coalesce(h.seq, 0) as seq, coalesce(encode(h.hash, 'hex'), '') as hash,
+       coalesce(h.base_seq, 0) as "baseSeq", coalesce(encode(h.base_hash, 'hex'), '') as "baseHash",
+       coalesce((select max(seq) from platform.audit where tenant_id = $1), 0) as "lastSeq"
+     from (select 1) one left join platform.audit_head h on h.tenant_id = $1`,
     [tenantId],
   );
-  return rows[0] ?? null;
+  return rows[0] as Head;
 }
 
 export interface CheckedPage {
@@ -148,16 +152,16 @@ export async function checkPage(
 ): Promise<CheckedPage> {
   const { rows }: QueryResult<CheckedPage> = await tx.query(
     `with page as materialized (
-       select a, a.seq, a.id, a.hash,
+       select a.record, a.seq, a.id, a.hash,
          coalesce(lag(a.hash) over w, decode($3, 'hex')) as previous,
          coalesce(lag(a.seq) over w, $2::bigint) + 1 as expected
-       from (select * from platform.audit
+       from (select a as record, a.seq, a.id, a.hash from platform.audit a
               where tenant_id = $1 and seq > $2::bigint and seq <= $4::bigint
               order by seq limit $5) a
        window w as (order by a.seq)
      ), bad as (
        select seq, id, expected from page
-        where seq <> expected or hash is distinct from platform.audit_digest(previous, a)
+        where seq <> expected or hash is distinct from platform.audit_digest(previous, record)
         order by seq limit 1
      ), last as (select seq, hash from page order by seq desc limit 1)
      select (select count(*) from page)::int as records,

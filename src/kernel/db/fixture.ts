@@ -84,7 +84,7 @@ export interface Proxy {
   /** Server to client. */
   answering: Manner;
   /** The same connection string by way of the proxy. */
-  url(of: string): string;
+  readonly url: (of: string) => string;
   close(): void;
 }
 

@@ -1,5 +1,10 @@
 import type pg from "pg";
-import { breaksConnection, ConnectionError, isForgottenStatement, isStalePlan } from "./pg-errors.ts";
+import {
+  breaksConnection,
+  ConnectionError,
+  isForgottenStatement,
+  isStalePlan,
+} from "./pg-errors.ts";
 import { createStatements, type Prepared, type Statements } from "./statements.ts";
 import type { QueryResult } from "./types.ts";
 import { encodeValue, readerFor } from "./values.ts";
@@ -263,11 +268,7 @@ function writeStep(step: Step): void {
 }
 
 /** Sends the statements in one flight; its `done` tells how it went. */
-export function fly(
-  link: Link,
-  statements: readonly FlightStatement[],
-  startedMs: number,
-): Flight {
+export function fly(link: Link, statements: readonly FlightStatement[], startedMs: number): Flight {
   const flight = new Flight(link, statements, startedMs);
   link.current = flight;
   link.client.query(flight as unknown as pg.Submittable);

@@ -97,7 +97,8 @@ export const isStalePlan = (error: unknown): error is PgError =>
 /** SQLSTATEs after which the connection is gone or was never given. */
 function endsConnection(code: string): boolean {
   return (
-    code.startsWith("08") ||
+    // 08P01 too is only a mistake in a statement, such as a missing parameter, unless it is FATAL.
+    (code.startsWith("08") && code !== "08P01") ||
     code === "57P01" ||
     code === "57P02" ||
     code === "57P03" ||

@@ -33,9 +33,9 @@ export function createDatabase(options: DatabaseOptions): Database {
   const links = createLinks({ ...defaults, ...options });
   return {
     forService: (service) => createDb(links, service),
-    stats: links.stats,
+    stats: () => links.stats(),
     ping: (timeoutMs) => ping(links, timeoutMs),
-    close: links.close,
+    close: () => links.close(),
   };
 }
 
@@ -66,14 +66,12 @@ async function query(
   const link = await links.acquire();
   try {
     const statements = [settings(path, tenantId), { path, text, values }];
-    const answers = await links
-      .land(link, links.send(link, statements))
-      .catch((error) => {
-        // Tables changed under the prepared statement, which is parsed anew. The flight was rolled
-        // back as a whole, so running it again is safe whatever it does.
-        if (isStalePlan(error)) return links.land(link, links.send(link, statements));
-        throw error;
-      });
+    const answers = await links.land(link, links.send(link, statements)).catch((error) => {
+      // Tables changed under the prepared statement, which is parsed anew. The flight was rolled
+      // back as a whole, so running it again is safe whatever it does.
+      if (isStalePlan(error)) return links.land(link, links.send(link, statements));
+      throw error;
+    });
     assertNoTransaction(link);
     return answers[0] as QueryResult<Record<string, unknown>>;
   } finally {

@@ -55,7 +55,13 @@ test("every type round-trips through PostgreSQL", async (t) => {
     ["inet", "10.0.0.1"],
     ["integer[]", [1, null, -3]],
     ["integer[]", []],
-    ["integer[]", [[1, 2], [3, 4]]],
+    [
+      "integer[]",
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ],
     ["bigint[]", [1, Number.MAX_SAFE_INTEGER]],
     ["text[]", ["", "NULL", null, 'a"b', "c\\d", "e,f", "{g}", "O'Brien <3", " h "]],
     ["uuid[]", [alpha.id]],
@@ -119,7 +125,11 @@ test("timestamps become ISO 8601 in UTC without passing through a Date", () => {
   assert.equal(read(timestampTz, "2026-11-20 12:00:00.1+00"), "2026-11-20T12:00:00.1Z");
   assert.equal(read(timestampTz, "0001-01-01 00:00:00+00 BC"), "0000-01-01T00:00:00Z");
   assert.equal(read(timestampTz, "infinity"), "infinity");
-  const instant = fc.date({ min: new Date("0001-01-01"), max: new Date("9999-12-31"), noInvalidDate: true });
+  const instant = fc.date({
+    min: new Date("0001-01-01"),
+    max: new Date("9999-12-31"),
+    noInvalidDate: true,
+  });
   fc.assert(
     fc.property(instant, (date) => {
       const text = date.toISOString().replace("T", " ").replace("Z", "+00");
@@ -130,7 +140,16 @@ test("timestamps become ISO 8601 in UTC without passing through a Date", () => {
 
 // Guards against a column whose name becomes code, or changes what kind of object a row is.
 test("a column's name is only ever a member's name", () => {
-  const names = ["__proto__", "constructor", 'a"b', "a`${1}", "\u2028", "toString", "a b", "]});//"];
+  const names = [
+    "__proto__",
+    "constructor",
+    'a"b',
+    "a`${1}",
+    "\u2028",
+    "toString",
+    "a b",
+    "]});//",
+  ];
   const row = readerFor(names.map((name) => ({ name, dataTypeID: 25 })))(names);
   assert.deepEqual(Object.keys(row), names);
   for (const name of names) assert.equal(Object.getOwnPropertyDescriptor(row, name)?.value, name);
@@ -150,7 +169,10 @@ test("arrays are read back as they were written, and broken ones refused", () =>
   const element = fc.option(fc.string({ unit: "binary" }));
   fc.assert(
     fc.property(fc.array(fc.array(element, { minLength: 1 }), { minLength: 1 }), (array) => {
-      assert.deepEqual(parseArray(encodeValue(array) as string, (text) => text), array);
+      assert.deepEqual(
+        parseArray(encodeValue(array) as string, (text) => text),
+        array,
+      );
     }),
   );
   assert.deepEqual(parseArray("[0:1]={1,2}", Number), [1, 2]);

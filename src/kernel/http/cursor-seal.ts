@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { hash, hkdfSync, timingSafeEqual } from "node:crypto";
 import type { FastifyRequest, RouteOptions } from "fastify";
 import { requestErrors } from "../errors.ts";
 
@@ -17,7 +17,7 @@ export interface CursorSeal {
  */
 export function createCursorSeal(masterKeys: readonly Buffer[]): CursorSeal {
   const keys = masterKeys.map((key) =>
-    Buffer.from(hkdfSync("sha256", key, "", "plimsoll/http/cursor", 32)),
+    Buffer.from(hkdfSync("sha256", key, "", "plimsoll/http/cursor", 32)).toString("base64url"),
   );
   const newest = keys[0];
   if (!newest) throw new Error("Cursors need a key");
@@ -42,9 +42,12 @@ export function createCursorSeal(masterKeys: readonly Buffer[]): CursorSeal {
   };
 }
 
-function macOf(key: Buffer, bound: string, cursor: string): Buffer {
-  const mac = createHmac("sha256", key).update(bound).update("\n").update(cursor).digest();
-  return mac.subarray(0, MAC_BYTES);
+/**
+ * SHA-256 over key and message, cut to less than half: what is left out is what an attacker would need
+ * to extend the message. HMAC would do the same with objects that cost ten times as much on every list.
+ */
+function macOf(key: string, bound: string, cursor: string): Buffer {
+  return hash("sha256", `${key}\n${bound}\n${cursor}`, "buffer").subarray(0, MAC_BYTES);
 }
 
 /** Tenant, path and filters; not `limit`, which may change from page to page. */

@@ -7,8 +7,13 @@ import type { TenantRef } from "../tenancy/types.ts";
 import { decodeCursor, type Page, page } from "./cursor.ts";
 import { ById, Id, ListQuery, pageOf, strict, Timestamp } from "./schemas.ts";
 
-const State = (when: string) =>
-  Type.Unknown({ description: `The resource ${when} the change; null where there was none.` });
+const state = (when: string, example: object | null) =>
+  Type.Unknown({
+    description: `The resource ${when} the change; null where there was none.`,
+    examples: [example],
+  });
+
+const userId = Type.String({ examples: ["019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a"] });
 
 /** One change in a resource's past, as its audit record tells it. */
 export const HistoryEntry = strict(
@@ -18,14 +23,14 @@ export const HistoryEntry = strict(
     at: Timestamp,
     actor: strict({
       kind: Type.Enum(["user", "api_key", "system"]),
-      id: Type.String(),
-      userId: Type.Union([Type.String(), Type.Null()]),
+      id: userId,
+      userId: Type.Union([userId, Type.Null()]),
       name: Type.String({ examples: ["ada@example.com"] }),
     }),
     action: Type.String({ examples: ["shop.update"] }),
-    requestId: Type.String(),
-    before: State("before"),
-    after: State("after"),
+    requestId: Type.String({ examples: ["019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5b"] }),
+    before: state("before", { name: "Deli", version: 1 }),
+    after: state("after", { name: "Corner Deli", version: 2 }),
   },
   { title: "HistoryEntry" },
 );

@@ -1,7 +1,7 @@
 import { accessErrors } from "../access/errors.ts";
 import { requestErrors } from "../errors.ts";
 import { identityErrors } from "../identity/errors.ts";
-import { Components } from "./components.ts";
+import { type Components, createComponents } from "./components.ts";
 import { exampleOf, type JsonSchema } from "./examples.ts";
 import type { DocumentedError, RouteConfig } from "./types.ts";
 
@@ -51,7 +51,7 @@ export function openApiDocument(
   routes: readonly DocumentedRoute[],
   { version, publicUrl }: OpenApiInfo,
 ): OpenApiDocument {
-  const components = new Components();
+  const components = createComponents();
   const paths: OpenApiDocument["paths"] = {};
   const ids = new Set<string>();
   for (const route of routes) {

@@ -297,3 +297,26 @@ export async function endSession(
   tx.afterCommit(() => deps.revocations.announce({ sessionId }));
   return ended;
 }
+
+/**
+ * Signs out with the refresh token alone, since the access token has often expired by then. A bad
+ * token is no error: there is nothing left to end.
+ */
+export async function logout(
+  deps: SessionDeps,
+  { refreshToken, client }: { refreshToken: string; client: Client },
+): Promise<void> {
+  const read = readRefreshToken(refreshToken);
+  if (!read) return;
+  await deps.db.inPlatform(async (tx) => {
+    const now = iso(deps.clock.nowMs());
+    const session = await store.lockSession(tx, read.sessionId, now);
+    if (!session?.live || !timingSafeEqual(session.refreshHash, read.hash)) return;
+    const user = await findUser(tx, session.userId);
+    const tenant = await tenants.findTenant(tx, session.tenantId);
+    if (!user || !tenant) return;
+    const inTenant = await enterAs(tx, user, tenant, client);
+    const which = { userId: user.id, sessionId: session.id, because: "logout" as const };
+    await endSession(inTenant, deps, which);
+  });
+}

@@ -1,4 +1,4 @@
-import type { Transaction } from "../db/types.ts";
+import type { Statement, Transaction } from "../db/types.ts";
 
 export interface ThrottleRow {
   key: Buffer;
@@ -56,6 +56,14 @@ export async function writeThrottles(
       changes.map((change) => change.forgetAt),
     ],
   );
+}
+
+/** Changes nothing, but has to be made durable like a change. */
+export function touchThrottle(key: Buffer): Statement {
+  return {
+    text: "update platform.login_throttle set failures = failures where key = $1",
+    values: [key],
+  };
 }
 
 /** Some at a time; answers how many. */

@@ -3,7 +3,7 @@ import ipaddr from "ipaddr.js";
 import type { Clock } from "../clock.ts";
 import type { Db, Transaction } from "../db/types.ts";
 import { identityErrors } from "./errors.ts";
-import { lockThrottles, type ThrottleRow, writeThrottles } from "./throttle-store.ts";
+import { lockThrottles, type ThrottleRow, touchThrottle, writeThrottles } from "./throttle-store.ts";
 
 type Counter = "pair" | "account" | "address";
 
@@ -37,8 +37,27 @@ export interface Throttle {
   begin(account: string, address: string): Promise<Attempt>;
   /** The attempt was good: clears the account's counters and trusts the address. */
   succeed(tx: Transaction, attempt: Attempt): Promise<void>;
+  /**
+   * The attempt was bad, which is counted already. Writes all the same: a failure of an account that
+   * exists writes an audit record, and one that does not exist must not answer sooner.
+   */
+  fail(tx: Transaction, attempt: Attempt): void;
   /** The attempt proved nothing (the server was busy, a second factor is missing): uncounts it. */
   forgive(attempt: Attempt): Promise<void>;
+}
+
+/** Runs work between counting an attempt and knowing how it ends; an error proves nothing. */
+export async function orForgive<T>(
+  throttle: Throttle,
+  attempt: Attempt,
+  work: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await throttle.forgive(attempt);
+    throw error;
+  }
 }
 
 export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttle {
@@ -91,6 +110,7 @@ export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttl
         headers: { "retry-after": String(seconds) },
       });
     },
+    fail: (tx, attempt) => tx.defer(touchThrottle(attempt.keys.get("pair") as Buffer)),
     succeed: (tx, attempt) => uncount(tx, attempt, true),
     forgive: (attempt) => db.inPlatform((tx) => uncount(tx, attempt, false)),
   };

@@ -61,6 +61,27 @@ export async function countJobs(
   return rows;
 }
 
+/** How many jobs of these tasks could run now; of many that wait only the first are looked at. */
+export async function countRunnable(
+  client: Queryable,
+  tasks: readonly string[],
+  most: number,
+): Promise<number> {
+  const { rows } = await client.query(
+    `select count(*)::int as runnable from (
+       select 1 from (
+         select j.job_queue_id, j.task_id from graphile_worker._private_jobs j
+          where j.is_available and j.run_at <= now() order by j.priority, j.run_at limit 1000) j
+        where j.task_id in (
+            select id from graphile_worker._private_tasks where identifier = any($1::text[]))
+          and (j.job_queue_id is null or j.job_queue_id in (
+            select id from graphile_worker._private_job_queues where is_available))
+        limit $2) one`,
+    [tasks, most],
+  );
+  return rows[0].runnable;
+}
+
 /** Starts a job that isn't running anew, with all its attempts; false when there is none such. */
 export async function restartJob(client: Queryable, id: string): Promise<boolean> {
   const { rows } = await client.query(

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import { hostname } from "node:os";
-import { parseCronItems, type Runner, run, type TaskList, type WorkerEvents } from "graphile-worker";
+import { parseCronItems, type Runner, run, type TaskList, type WorkerEvents, type WorkerPool } from "graphile-worker";
 import pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -32,8 +32,8 @@ export interface WorkerOptions {
   heartbeatMs?: number;
   /** Unseen for this long, a worker is dead and its jobs are freed. Default 20 000. */
   deadAfterMs?: number;
-  /** How often to look for jobs whose time has come. Default 2000. */
-  pollMs?: number;
+  /** How often to look for jobs whose time has come. Default 100. */
+  lookMs?: number;
 }
 
 export interface Worker {
@@ -48,10 +48,12 @@ const cronCatchUpMs = 600_000;
 const restartMs = 1_000;
 const closeMs = 2_000;
 const queueNamesMost = 1_000;
+const pollMs = 5_000;
 
 /** One run of graphile-worker's runner; its pool's id is what jobs are locked with. */
 interface Shift {
   id: string;
+  pool: WorkerPool;
   runner: Runner;
   ended: Promise<void>;
 }
@@ -108,16 +110,16 @@ async function startShift(
   cronItems: ReturnType<typeof parseCronItems>,
 ): Promise<Shift> {
   const events: WorkerEvents = new EventEmitter();
-  let id = "";
+  let workers: WorkerPool | undefined;
   events.on("pool:create", ({ workerPool }) => {
-    id = workerPool.id;
+    workers = workerPool;
   });
   const runner = await run({
     pgPool: pool,
     taskList: tasks,
     parsedCronItems: cronItems,
     concurrency: options.concurrency ?? 10,
-    pollInterval: options.pollMs ?? 2_000,
+    pollInterval: pollMs,
     noHandleSignals: true,
     logger: graphileLogger(options.log),
     events,
@@ -128,7 +130,8 @@ async function startShift(
     () => {},
     (error) => options.log.error({ err: error }, "the job runner ended"),
   );
-  return { id, runner, ended };
+  if (!workers) throw new Error("graphile-worker did not say which pool it made");
+  return { id: workers.id, pool: workers, runner, ended };
 }
 
 /**
@@ -190,6 +193,21 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     },
   });
 
+  // Queueing a job sends no NOTIFY, see the migration; one small query wakes as many as are needed.
+  const names = Object.keys(tasks);
+  const concurrency = options.concurrency ?? 10;
+  const look = startLoop({
+    name: "job look-out",
+    everyMs: options.lookMs ?? 100,
+    clock,
+    log,
+    async run() {
+      const runnable = await store.countRunnable(pool, names, concurrency);
+      if (runnable > 0 && !stopping) shift.pool.nudge(runnable);
+      return false;
+    },
+  });
+
   async function stop(graceMs: number): Promise<void> {
     stopping = true;
     const over = new AbortController();
@@ -204,7 +222,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     over.abort();
     stopTasks.abort(new Error("The worker is stopping"));
     await soon;
-    await heartbeat.stop();
+    await Promise.all([heartbeat.stop(), look.stop()]);
     const left = [...runner.active];
     if (left.length > 0) {
       const handedBack = await store.handBack(pool, shift.id, left).catch(() => 0);

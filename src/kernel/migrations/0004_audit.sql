@@ -37,7 +37,8 @@ alter table platform.audit_head force row level security;
 create policy tenant_isolation on platform.audit_head
   using (tenant_id = (select nullif(current_setting('app.tenant_id', true), '')::uuid))
   with check (tenant_id = (select nullif(current_setting('app.tenant_id', true), '')::uuid));
-grant select, insert, update on platform.audit_head to plimsoll_app;
+grant select, insert (tenant_id, seq, hash), update (seq, hash)
+  on platform.audit_head to plimsoll_app;
 
 create table platform.audit (
   tenant_id uuid not null,

@@ -49,7 +49,7 @@ const shopMembers = {
     description: "As printed on labels and invoices, with its line breaks. Empty unless given.",
     examples: ["41 Bermondsey Street\nLondon SE1 3XF"],
   }),
-  currency: Currency,
+  currency: { ...Currency, description: "ISO 4217 code of the money taken. GBP unless given." },
   active: Type.Boolean({
     description: "False retires the shop, which keeps its past. True unless given.",
     examples: [true],
@@ -82,7 +82,7 @@ const productMembers = {
     description: "All of them, as the label must list them. Empty unless given.",
     examples: ["Unpasteurised cow's MILK, salt, rennet, starter culture"],
   }),
-  allergens: Type.Array(Type.String({ examples: ["milk"] }), {
+  allergens: Type.Array(Type.String({ maxLength: 40, examples: ["milk"] }), {
     maxItems: allergenNames.length,
     uniqueItems: true,
     description: `Any of ${allergenNames.join(", ")}. None unless given.`,

@@ -1,0 +1,107 @@
+import { type Finding, isProgram, type Source, walk } from "./source.ts";
+
+const fileLinesAtMost = 400;
+const columnsAtMost = 100;
+
+/** Files of more than 400 lines; programs and SQL alike. */
+export function checkFileLength({ path, text, lines }: Source): Finding[] {
+  const count = text.endsWith("\n") ? lines.length - 1 : lines.length;
+  if (count <= fileLinesAtMost || !(isProgram(path) || path.endsWith(".sql"))) return [];
+  const message = `${count} lines; at most ${fileLinesAtMost}: split it by what it does`;
+  return [{ rule: "file-length", path, line: fileLinesAtMost + 1, message }];
+}
+
+/** Lines beyond 100 columns, unless they hold a URL or text over several lines (SQL, messages). */
+export function checkColumns(source: Source): Finding[] {
+  const { path, lines, program } = source;
+  if (program === null) return [];
+  const exempt = new Set<number>();
+  walk(program, (node) => {
+    if (node.type !== "TemplateLiteral") return;
+    const [first, last] = [source.lineOf(node.start), source.lineOf(node.end)];
+    for (let line = first; first < last && line <= last; line += 1) exempt.add(line);
+  });
+  return lines.flatMap((text, index) => {
+    const columns = [...text].length;
+    if (columns <= columnsAtMost || exempt.has(index + 1) || /https?:\/\//.test(text)) return [];
+    const message = `${columns} columns; at most ${columnsAtMost}`;
+    return [{ rule: "columns", path, line: index + 1, message }];
+  });
+}
+
+/** Comments that put work off. */
+export function checkPromises({ path, comments, lineOf }: Source): Finding[] {
+  return comments.flatMap(({ text, start }) => {
+    const word = /\b(TODO|FIXME|XXX|HACK)\b/.exec(text)?.[1];
+    if (!word) return [];
+    const message = `${word}: do it, or record the decision in decisions/`;
+    return [{ rule: "put-off", path, line: lineOf(start), message }];
+  });
+}
+
+/** Words that must not be published; matched without regard to case, wherever they stand. */
+export function checkWords({ path, lines }: Source, words: readonly string[]): Finding[] {
+  return lines.flatMap((text, index) => {
+    const lower = text.toLowerCase();
+    const found = words.find((word) => word !== "" && lower.includes(word.toLowerCase()));
+    if (found === undefined) return [];
+    return [{ rule: "word", path, line: index + 1, message: `"${found}" must not be published` }];
+  });
+}
+
+/** A service's and the kernel's migrations: how they are called and what they begin with. */
+export function checkMigration({ path, lines }: Source): Finding[] {
+  if (!/^src\/.*\/migrations\//.test(path)) return [];
+  const findings: Finding[] = [];
+  const flag = (message: string) => findings.push({ rule: "migration", path, line: 1, message });
+  if (!/\/\d{4}_[a-z0-9_]+\.sql$/.test(path)) flag("a migration is called 0001_what_it_does.sql");
+  if (!/^-- scope: (platform|shared|dedicated|shared, dedicated)$/.test(lines[0] ?? "")) {
+    flag("the first line says the scope: -- scope: platform, shared or dedicated");
+  }
+  return findings;
+}
+
+/** Two migrations of one folder with the same number would run in an order nobody chose. */
+export function checkMigrationNumbers(sources: readonly Source[]): Finding[] {
+  const seen = new Map<string, string>();
+  return sources.flatMap(({ path }) => {
+    const key = /^(src\/.*\/migrations\/\d{4})_/.exec(path)?.[1];
+    if (!key) return [];
+    const other = seen.get(key);
+    seen.set(key, path);
+    if (!other) return [];
+    return [{ rule: "migration", path, line: 1, message: `has the same number as ${other}` }];
+  });
+}
+
+/** What a service's file may be called, alone or at an end of a longer name (`order-store.ts`). */
+const serviceWords = [
+  "service",
+  "schemas",
+  "routes",
+  "rules",
+  "store",
+  "jobs",
+  "errors",
+  "changes",
+  "permissions",
+  "events",
+  "demo",
+  "types",
+];
+
+/** Law 2: every service has the same file names. */
+export function checkServiceNames({ path }: Source): Finding[] {
+  const inside = /^src\/services\/[^/]+\/(.+)$/.exec(path)?.[1];
+  if (!inside || inside === "README.md" || inside.startsWith("migrations/")) return [];
+  if (inside.startsWith("fixtures/") || inside.startsWith("assets/")) return [];
+  const name = inside.slice(inside.lastIndexOf("/") + 1).replace(/(\.test)?\.ts$/, "");
+  if (!inside.endsWith(".ts")) {
+    return [{ rule: "service-names", path, line: 1, message: "belongs in fixtures/ or assets/" }];
+  }
+  const words = name.split("-");
+  const isAgreed = [words[0], words.at(-1)].some((word) => serviceWords.includes(word as string));
+  if (isAgreed || (inside.endsWith(".test.ts") && !inside.includes("/"))) return [];
+  const message = `a service's files are called ${serviceWords.join(", ")}, or like order-store.ts`;
+  return [{ rule: "service-names", path, line: 1, message }];
+}

@@ -1,0 +1,57 @@
+import type { Roles } from "./access/roles.ts";
+import type { Clock } from "./clock.ts";
+import type { Config } from "./config.ts";
+import { provisionDedicated } from "./db/migrate.ts";
+import type { MigrationSource } from "./db/migration-files.ts";
+import type { Database } from "./db/types.ts";
+import { createAuthenticator } from "./identity/authenticate.ts";
+import { createPasswords } from "./identity/passwords.ts";
+import { createRevocations } from "./identity/revocations.ts";
+import { startKeyRing } from "./identity/signing-keys.ts";
+import { createThrottle } from "./identity/throttle.ts";
+import { createTokens } from "./identity/tokens.ts";
+import type { PlatformParts } from "./platform-parts.ts";
+import type { Random } from "./random.ts";
+import type { Sealer } from "./secrets/seal.ts";
+import type { Logger } from "./telemetry/logger.ts";
+import { createTenants } from "./tenancy/tenants.ts";
+
+export type Identity = Omit<PlatformParts, "jobs" | "streams">;
+
+export interface IdentityOptions {
+  config: Config;
+  database: Database;
+  ownerUrl: string;
+  services: readonly MigrationSource[];
+  roles: Roles;
+  sealer: Sealer;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+}
+
+/** Everything that signing in and being recognised needs; makes the first signing key. */
+export async function createIdentity(options: IdentityOptions): Promise<Identity> {
+  const { config, database, roles, sealer, clock, random, log } = options;
+  const db = database.forService("platform");
+  const keys = await startKeyRing({ db, clock, sealer, log });
+  const tokens = createTokens({ keys, clock, random, issuer: config.publicUrl });
+  const revocations = createRevocations();
+  return {
+    db,
+    clock,
+    random,
+    roles,
+    sealer,
+    keys,
+    tokens,
+    revocations,
+    passwords: createPasswords({ random }),
+    throttle: createThrottle({ db, clock }),
+    authenticator: createAuthenticator({ db, clock, tokens, roles, revocations }),
+    tenants: createTenants({ db, clock }),
+    provision: async ({ id }) => {
+      await provisionDedicated(options.ownerUrl, id, options.services);
+    },
+  };
+}

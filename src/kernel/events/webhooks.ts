@@ -1,0 +1,195 @@
+import { audit } from "../audit/audit.ts";
+import type { Clock } from "../clock.ts";
+import type { Tx } from "../db/types.ts";
+import { defineErrors } from "../errors.ts";
+import type { Random } from "../random.ts";
+import type { Outgoing } from "../resilience/outgoing.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import { emit } from "./emit.ts";
+import { newSecret } from "./webhook-rules.ts";
+import * as store from "./webhook-store.ts";
+import type { Endpoint, EndpointInput } from "./webhook-store.ts";
+
+export const webhookErrors = defineErrors("webhooks", {
+  too_many: { status: 409, title: "The tenant has as many webhook endpoints as it may have" },
+  bad_event_type: { status: 422, title: "The endpoint asks for an event type that can't be" },
+  bad_overlap: { status: 422, title: "The old secret can't be kept for that long" },
+});
+
+export interface WebhookDeps {
+  clock: Clock;
+  random: Random;
+  secrets: Pick<Secrets, "put" | "get" | "delete">;
+}
+
+const endpointsPerTenantMax = 20;
+const replayMax = 1_000;
+const overlapMaxHours = 7 * 24;
+const wantedType = /^(\*|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*\.\*|[a-z][a-z0-9_]*(\.[a-z0-9_]+)+)$/;
+const resourceType = "webhook_endpoint";
+
+/** The names under which an endpoint's signing secrets are among its tenant's secrets. */
+export function secretNames(endpointId: string): { current: string; old: string } {
+  return { current: `webhook.${endpointId}`, old: `webhook.${endpointId}.old` };
+}
+
+/**
+ * Throws for a URL that may not be called: a private address, a bad scheme. Looks names up, so call
+ * it before the transaction. The sender checks again each time, since names change their addresses.
+ */
+export async function assertEndpointUrl(outgoing: Outgoing, url: string): Promise<void> {
+  await outgoing.assertAllowed(url);
+}
+
+function assertTypes(events: readonly string[]): void {
+  const bad = events.filter((type) => !wantedType.test(type) || type.length > 100);
+  if (bad.length === 0) return;
+  throw webhookErrors.bad_event_type({
+    detail: `"${bad[0]}" is not like "order.created", "order.*" or "*".`,
+  });
+}
+
+const state = ({ url, events, description, active }: EndpointInput) => ({
+  url,
+  events,
+  description,
+  active,
+});
+
+/** Makes an endpoint and answers with its secret, which is never shown again. */
+export async function createEndpoint(
+  tx: Tx,
+  { random, secrets }: WebhookDeps,
+  input: EndpointInput,
+): Promise<Endpoint & { secret: string }> {
+  assertTypes(input.events);
+  const id = random.id();
+  const secret = newSecret(random);
+  const lastFour = secret.slice(-4);
+  const made = await store.insertEndpoint(tx, { ...input, id }, lastFour, endpointsPerTenantMax);
+  if (!made) {
+    throw webhookErrors.too_many({ detail: `At most ${endpointsPerTenantMax}; delete one first.` });
+  }
+  await secrets.put(tx, secretNames(id).current, secret);
+  audit(tx, {
+    action: "webhook_endpoint.create",
+    resource: { type: resourceType, id },
+    after: state(made),
+  });
+  return { ...made, secret };
+}
+
+/** Changes an endpoint that was read with a lock; one that is switched on starts sending at once. */
+export async function updateEndpoint(
+  tx: Tx,
+  { clock }: Pick<WebhookDeps, "clock">,
+  found: Endpoint,
+  change: Partial<EndpointInput>,
+): Promise<Endpoint> {
+  const wanted = { ...state(found), ...change };
+  assertTypes(wanted.events);
+  const changed = await store.updateEndpoint(tx, found.id, wanted);
+  if (changed.active) await store.markDue(tx, found.id, isoNow(clock));
+  audit(tx, {
+    action: "webhook_endpoint.update",
+    resource: { type: resourceType, id: found.id },
+    before: state(found),
+    after: state(changed),
+  });
+  return changed;
+}
+
+/** Deletes an endpoint with its deliveries and secrets. */
+export async function deleteEndpoint(
+  tx: Tx,
+  { secrets }: Pick<WebhookDeps, "secrets">,
+  found: Endpoint,
+): Promise<void> {
+  await store.deleteEndpoint(tx, found.id);
+  const names = secretNames(found.id);
+  await secrets.delete(tx, names.current);
+  await secrets.delete(tx, names.old);
+  audit(tx, {
+    action: "webhook_endpoint.delete",
+    resource: { type: resourceType, id: found.id },
+    before: state(found),
+  });
+}
+
+/**
+ * Gives an endpoint a new secret, shown once. The one before goes on signing beside it for
+ * `overlapHours` (0 to 168), so that the receiver can change over without missing a message.
+ */
+export async function rotateSecret(
+  tx: Tx,
+  { clock, random, secrets }: WebhookDeps,
+  found: Endpoint,
+  overlapHours: number,
+): Promise<Endpoint & { secret: string }> {
+  if (overlapHours < 0 || overlapHours > overlapMaxHours) {
+    throw webhookErrors.bad_overlap({ detail: `0 to ${overlapMaxHours} hours are possible.` });
+  }
+  const names = secretNames(found.id);
+  const old = await secrets.get(tx, names.current);
+  const secret = newSecret(random);
+  await secrets.put(tx, names.current, secret);
+  const keeps = old !== null && overlapHours > 0;
+  if (keeps) await secrets.put(tx, names.old, old);
+  else await secrets.delete(tx, names.old);
+  const until = new Date(clock.nowMs() + overlapHours * 3_600_000).toISOString();
+  const changed = await store.updateSecret(tx, found.id, secret.slice(-4), keeps ? until : null);
+  audit(tx, {
+    action: "webhook_endpoint.rotate",
+    resource: { type: resourceType, id: found.id },
+    after: { secretLastFour: secret.slice(-4), oldSecretUntil: keeps ? until : null },
+  });
+  return { ...changed, secret };
+}
+
+/** Sends the endpoint, and no other, a `webhook.ping` event. */
+export function pingEndpoint(tx: Tx, found: Endpoint): void {
+  const resource = { type: resourceType, id: found.id };
+  emit(tx, { type: "webhook.ping", resource, data: { endpointId: found.id } });
+}
+
+/** Delivers one event again, whatever became of it; null when there is no such delivery. */
+export async function replayDelivery(
+  tx: Tx,
+  { clock }: Pick<WebhookDeps, "clock">,
+  id: string,
+): Promise<store.Delivery | null> {
+  if (!(await store.restartDelivery(tx, id, isoNow(clock)))) return null;
+  const delivery = (await store.selectDelivery(tx, id)) as store.Delivery;
+  await store.markDue(tx, delivery.endpointId, isoNow(clock));
+  audit(tx, {
+    action: "webhook_delivery.replay",
+    resource: { type: "webhook_delivery", id },
+  });
+  return delivery;
+}
+
+/**
+ * Delivers the events of a stretch of time again that the endpoint wants, oldest first and at most
+ * 1000; `more` says that there are others after `until`.
+ */
+export async function replayRange(
+  tx: Tx,
+  { clock }: Pick<WebhookDeps, "clock">,
+  found: Endpoint,
+  { from, to }: { from: string; to: string },
+): Promise<store.Replayed & { more: boolean }> {
+  const nowIso = isoNow(clock);
+  const range = { endpointId: found.id, from, to, nowIso, limit: replayMax };
+  const replayed = await store.replayEvents(tx, range);
+  await store.markDue(tx, found.id, nowIso);
+  audit(tx, {
+    action: "webhook_endpoint.replay",
+    resource: { type: resourceType, id: found.id },
+    after: { from, to, replayed: replayed.replayed },
+  });
+  return { ...replayed, more: replayed.replayed === replayMax };
+}
+
+function isoNow(clock: Clock): string {
+  return new Date(clock.nowMs()).toISOString();
+}

@@ -1,0 +1,106 @@
+import type {
+  FastifyReply,
+  FastifyRequest,
+  onRequestHookHandler,
+  onResponseHookHandler,
+} from "fastify";
+import { requestErrors } from "../errors.ts";
+import type { Random } from "../random.ts";
+import type { App } from "../service.ts";
+import type { CrossOrigin } from "./cross-origin.ts";
+import type { Drain } from "./drain.ts";
+import type { Limiter } from "./limiter.ts";
+import type { RequestMeter, RouteStats } from "./measure.ts";
+import { parseTraceParent } from "./trace.ts";
+import { answerUnmatched } from "./unmatched.ts";
+
+export interface BeginOptions {
+  app: App;
+  headers: Readonly<Record<string, string>>;
+  crossOrigin: CrossOrigin;
+  limiter: Limiter;
+  meter: RequestMeter;
+  random: Random;
+  drain: Pick<Drain, "closing">;
+}
+
+const SPAN_ID_BYTES = 8;
+
+/**
+ * The first thing that happens to every request: headers that every answer has, faults of the address
+ * itself, and the end of requests that no route is for.
+ */
+export function beginRequest(options: BeginOptions): onRequestHookHandler {
+  const { app, headers, crossOrigin, limiter, meter, random, drain } = options;
+  const unmatched = meter.route("any", "unmatched");
+  return (request, reply, done) => {
+    reply.headers(headers);
+    reply.header("x-request-id", request.id);
+    if (drain.closing()) reply.header("connection", "close");
+    const trace = request.raw.headers.traceparent;
+    if (trace !== undefined) continueTrace(String(trace), reply, random);
+    crossOrigin.mark(request, reply);
+    const fault = faultOfAddress(request);
+    if (fault) return done(fault);
+    if (!request.is404) return done();
+    limiter.anonymous(request, reply, (refusal) => {
+      if (refusal) return done(refusal);
+      answerUnmatched(app, crossOrigin, request, reply);
+      finish(meter, unmatched, request, reply);
+    });
+  };
+}
+
+/** Tells who continues a trace that its parts here have the same id (W3C Trace Context 2). */
+function continueTrace(header: string, reply: FastifyReply, random: Random): void {
+  const trace = parseTraceParent(header);
+  if (!trace) return;
+  const spanId = random.bytes(SPAN_ID_BYTES).toString("hex");
+  reply.header("traceresponse", `00-${trace.traceId}-${spanId}-${trace.flags}`);
+}
+
+function faultOfAddress({ raw }: FastifyRequest): Error | null {
+  const { url = "", headers, httpVersionMinor } = raw;
+  if (headers.host === undefined && httpVersionMinor === 1) {
+    return requestErrors.malformed({ detail: "A request of HTTP/1.1 must name its Host." });
+  }
+  if (!url.includes("%")) return null;
+  if (url.includes("%00")) {
+    const errors = [{ path: "query", message: "must not contain a NUL character" }];
+    return requestErrors.invalid({ detail: "The address holds a NUL character.", errors });
+  }
+  try {
+    decodeURIComponent(url);
+    return null;
+  } catch (cause) {
+    return requestErrors.malformed({ detail: "The address is not valid UTF-8.", cause });
+  }
+}
+
+/** The last thing: counting it, and one line in the log. */
+export function finishRequest(meter: RequestMeter, stats: RouteStats): onResponseHookHandler {
+  return (request, reply, done) => {
+    finish(meter, stats, request, reply);
+    done();
+  };
+}
+
+function finish(
+  meter: RequestMeter,
+  stats: RouteStats,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const { statusCode, elapsedTime } = reply;
+  meter.record(stats, statusCode, elapsedTime);
+  const { method, route } = stats;
+  request.log.info(
+    {
+      method: method === "any" ? request.method : method,
+      route,
+      status: statusCode,
+      durationMs: Math.round(elapsedTime * 1_000) / 1_000,
+    },
+    "request",
+  );
+}

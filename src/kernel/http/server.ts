@@ -1,0 +1,286 @@
+import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import compress from "@fastify/compress";
+import {
+  type FastifyServerOptions,
+  fastify,
+  LogController,
+  type RouteOptions,
+} from "fastify";
+import type { PermissionCatalogue } from "../access/permissions.ts";
+import type { Clock } from "../clock.ts";
+import type { Config } from "../config.ts";
+import type { ErrorCatalogue } from "../errors.ts";
+import type { Random } from "../random.ts";
+import type { App, Service } from "../service.ts";
+import type { Health } from "../telemetry/health.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { TenantRef } from "../tenancy/types.ts";
+import { faultOfRoute, guardRoute } from "./access.ts";
+import { expectBody, readBodies } from "./body.ts";
+import { createCrossOrigin } from "./cross-origin.ts";
+import { createCursorSeal, sealCursors } from "./cursor-seal.ts";
+import { docsRoutes } from "./docs.ts";
+import { createDrain } from "./drain.ts";
+import { standardHeaders } from "./headers.ts";
+import { healthRoutes } from "./health-routes.ts";
+import { createLimiter } from "./limiter.ts";
+import { createRequestMeter } from "./measure.ts";
+import { type DocumentedRoute, openApiDocument } from "./openapi.ts";
+import { sendProblem } from "./problem.ts";
+import { localBuckets } from "./ratelimit.ts";
+import { redisBuckets } from "./ratelimit-redis.ts";
+import { beginRequest, finishRequest } from "./request.ts";
+import { type RequestBindings, RequestLog } from "./request-log.ts";
+import { strict } from "./schemas.ts";
+import { answerBrokenRequest } from "./socket-errors.ts";
+import { createEventStreams, type EventStreams } from "./sse.ts";
+import { parseTraceParent } from "./trace.ts";
+import type { Authenticate } from "./types.ts";
+import { createValidatorCompiler } from "./validation.ts";
+
+export interface HttpOptions {
+  config: Pick<
+    Config,
+    | "env"
+    | "publicUrl"
+    | "masterKey"
+    | "masterKeyPrevious"
+    | "redisUrl"
+    | "corsOrigins"
+    | "trustProxy"
+    | "tls"
+    | "metricsToken"
+    | "limits"
+  >;
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  metrics: Metrics;
+  health: Health;
+  authenticate: Authenticate;
+  /** Every service's permissions, in one. */
+  permissions: PermissionCatalogue;
+  /** Every catalogue whose errors may be answered, the kernel's own too. */
+  errors: readonly ErrorCatalogue[];
+  /** The release, for the OpenAPI document. */
+  version: string;
+  /** A tenant's own limit per minute, from memory; null for the default. */
+  tenantLimit?: (tenant: TenantRef) => number | null;
+  /** An API key's limit per minute, where it is to be lower than its tenant's. */
+  keyPerMinute?: number;
+}
+
+export interface Http {
+  readonly app: App;
+  /** Registers a service's routes below /api/v1. Before `app.ready` or `app.listen`. */
+  mount<Deps>(service: Pick<Service<Deps>, "name" | "routes">, deps: Deps): void;
+  readonly streams: EventStreams;
+  /** Stops serving without losing a request; false when some had to be cut at the deadline. */
+  drain(): Promise<boolean>;
+  /** Registers what ends a long-lived answer when the server stops; answers how to forget it. */
+  onClosing(end: () => void): () => void;
+}
+
+const HEADER_BYTES_MAX = 16_384;
+const HEADERS_MAX = 200;
+const CONNECTIONS_MAX = 10_000;
+const PATH_PARAMETER_CHARS_MAX = 512;
+const KEEP_ALIVE_MS = 72_000;
+/** Without a byte in either direction; longer than any answer of ours takes to begin. */
+const SILENCE_MS = 330_000;
+const COMPRESS_FROM_BYTES = 1_024;
+
+/**
+ * The HTTP server without its services: limits, headers, access, errors, documentation and health.
+ * A route that doesn't say who may call it, or that nobody could read about, stops the boot.
+ */
+export function createHttp(options: HttpOptions): Http {
+  const { config, clock, health, log } = options;
+  const app = fastify(serverOptions(options)) as unknown as App;
+  app.server.maxConnections = CONNECTIONS_MAX;
+  app.server.maxHeadersCount = HEADERS_MAX;
+  const drain = createDrain(app, {
+    clock,
+    health,
+    log,
+    delayMs: config.limits.shutdownDelayMs,
+    deadlineMs: config.limits.shutdownDeadlineMs,
+  });
+  const limiter = createLimiter({
+    ...config.limits,
+    buckets: bucketsOf(app, options),
+    ...(options.keyPerMinute !== undefined && { keyPerMinute: options.keyPerMinute }),
+    ...(options.tenantLimit && { tenantLimit: options.tenantLimit }),
+  });
+  const meter = createRequestMeter(options.metrics);
+  const crossOrigin = createCrossOrigin(config.corsOrigins);
+  app.decorate("serviceName", "");
+  for (const name of ["tenant", "actor", "principal", "scope"]) app.decorateRequest(name, null);
+  app.setValidatorCompiler(createValidatorCompiler());
+  app.setErrorHandler(sendProblem);
+  readBodies(app, config.limits);
+  const secure = config.tls !== undefined || config.publicUrl.startsWith("https:");
+  const headers = standardHeaders(secure);
+  app.addHook(
+    "onRequest",
+    beginRequest({ app, headers, crossOrigin, limiter, meter, random: options.random, drain }),
+  );
+
+  const routes: DocumentedRoute[] = [];
+  const cursors = createCursorSeal([config.masterKey, ...config.masterKeyPrevious]);
+  app.addHook("onRoute", function (route) {
+    const { serviceName } = this as unknown as App;
+    prepareRoute(route, serviceName);
+    const fault = faultOfRoute(route, options.permissions);
+    if (fault) {
+      const of = serviceName === "" ? "" : ` of service "${serviceName}"`;
+      throw new Error(`The route ${route.method} ${route.url}${of} ${fault}`);
+    }
+    guardRoute(route, { authenticate: options.authenticate, limiter, permissions: options.permissions });
+    expectBody(route);
+    sealCursors(route, cursors);
+    const stats = meter.route(String(route.method), route.url);
+    route.onResponse = [...[route.onResponse ?? []].flat(), finishRequest(meter, stats)];
+    routes.push(documented(route, serviceName));
+  });
+  registerOwnRoutes(app, options, routes);
+
+  return {
+    app,
+    mount(service, deps) {
+      app.register(
+        (scope, _options, done) => {
+          scope.serviceName = service.name;
+          service.routes(scope as unknown as App, deps);
+          done();
+        },
+        { prefix: "/api/v1" },
+      );
+    },
+    streams: createEventStreams(clock, drain.onClosing),
+    drain: drain.drain,
+    onClosing: drain.onClosing,
+  };
+}
+
+function serverOptions(options: HttpOptions): FastifyServerOptions {
+  const { config, log, random } = options;
+  const { bodyBytes, requestTimeoutMs } = config.limits;
+  const socket = {
+    maxHeaderSize: HEADER_BYTES_MAX,
+    headersTimeout: requestTimeoutMs,
+    requestTimeout: requestTimeoutMs,
+    connectionsCheckingInterval: Math.max(20, Math.min(1_000, requestTimeoutMs / 4)),
+    // Checked by us, so that a request without Host gets a problem document too.
+    requireHostHeader: false,
+  };
+  const tls = config.tls && {
+    ...socket,
+    cert: readFileSync(config.tls.certFile),
+    key: readFileSync(config.tls.keyFile),
+  };
+  return {
+    ...(tls ? { https: tls } : { http: socket }),
+    loggerInstance: log,
+    logController: new LogController({
+      disableRequestLogging: true,
+      requestIdLogLabel: "requestId",
+    }),
+    childLoggerFactory: (_logger, bindings, _options, raw) =>
+      requestLog(log, bindings as unknown as RequestBindings, raw as IncomingMessage),
+    genReqId: (raw: IncomingMessage) => requestId(raw, random),
+    bodyLimit: bodyBytes,
+    requestTimeout: requestTimeoutMs,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionTimeout: SILENCE_MS,
+    return503OnClosing: false,
+    forceCloseConnections: "idle",
+    trustProxy: trustOf(config.trustProxy),
+    routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX },
+    frameworkErrors: (error, request, reply) => {
+      reply.headers(standardHeaders(config.tls !== undefined));
+      reply.header("x-request-id", request.id);
+      sendProblem(error, request, reply as never);
+    },
+    clientErrorHandler: (error, socketOf) => answerBrokenRequest(error, socketOf, random),
+  } as FastifyServerOptions;
+}
+
+const safeRequestId = /^[\w.:+/=@-]{1,128}$/;
+
+function requestId(raw: IncomingMessage, random: Random): string {
+  const given = raw.headers["x-request-id"];
+  return typeof given === "string" && safeRequestId.test(given) ? given : random.id();
+}
+
+function requestLog(log: Logger, bindings: RequestBindings, raw: IncomingMessage): RequestLog {
+  const trace = parseTraceParent(raw.headers.traceparent as string | undefined);
+  if (trace) bindings.trace = trace.traceId;
+  return new RequestLog(log, bindings);
+}
+
+/** Fastify takes a number of hops for "none", since version 5.12; here it means the nearest ones. */
+function trustOf(trust: Config["trustProxy"]): FastifyServerOptions["trustProxy"] {
+  if (typeof trust === "number") return (_address: string, hop: number) => hop < trust;
+  return typeof trust === "boolean" ? trust : [...trust];
+}
+
+function bucketsOf(app: App, { config, clock, log, health }: HttpOptions) {
+  const local = localBuckets(clock);
+  if (config.redisUrl === undefined) return local;
+  const shared = redisBuckets(config.redisUrl, { local, clock, log });
+  health.register("redis", {
+    required: false,
+    timeoutMs: 1_000,
+    check: async () => {
+      if (!shared.shared()) throw Object.assign(new Error("Redis is down"), { code: "DOWN" });
+    },
+  });
+  app.addHook("onClose", async () => shared.close());
+  return shared;
+}
+
+/** What follows from a route's config and service. */
+function prepareRoute(route: RouteOptions, serviceName: string): void {
+  const { bodyLimitBytes, secretAnswer, rateLimit, hidden } = route.config ?? {};
+  if (bodyLimitBytes !== undefined) route.bodyLimit = bodyLimitBytes;
+  // Compression would let who can add text to an answer guess the secret beside it (BREACH).
+  if (secretAnswer || rateLimit === "auth") route.compress = false;
+  if (hidden) return;
+  const tags = serviceName === "" ? [] : [serviceName];
+  route.schema = { tags, querystring: strict({}), ...route.schema };
+}
+
+function documented(route: RouteOptions, service: string): DocumentedRoute {
+  const { schema = {}, config = {}, url } = route;
+  return { method: String(route.method), url, service, schema, config };
+}
+
+function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRoute[]): void {
+  const { config, health, metrics, version } = options;
+  app.register(compress, {
+    encodings: ["zstd", "gzip", "br"],
+    threshold: COMPRESS_FROM_BYTES,
+    globalDecompression: false,
+  });
+  let openapi: string | null = null;
+  app.register((scope, _options, done) => {
+    healthRoutes(scope as unknown as App, {
+      health,
+      metrics,
+      production: config.env === "production",
+      ...(config.metricsToken !== undefined && { metricsToken: config.metricsToken }),
+    });
+    docsRoutes(scope as unknown as App, {
+      errors: options.errors,
+      openapi: () => {
+        openapi ??= JSON.stringify(openApiDocument(routes, { version, publicUrl: config.publicUrl }));
+        return openapi;
+      },
+    });
+    done();
+  });
+}
+

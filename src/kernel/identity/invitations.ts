@@ -1,0 +1,105 @@
+import { assertWithin, type PermissionSet, type Roles } from "../access/roles.ts";
+import { audit } from "../audit/audit.ts";
+import type { Clock } from "../clock.ts";
+import type { PlatformTx, Tx } from "../db/types.ts";
+import { requestErrors } from "../errors.ts";
+import type { Random } from "../random.ts";
+import * as tenants from "../tenancy/store.ts";
+import { readRole } from "./custom-roles.ts";
+import { normalEmail } from "./emails.ts";
+import { identityErrors } from "./errors.ts";
+import { invitationTtlMs } from "./lifetimes.ts";
+import * as store from "./member-store.ts";
+import type { InvitationRow } from "./member-store.ts";
+import { newTenantToken, readTenantToken } from "./opaque-tokens.ts";
+import type { Standing } from "./sessions.ts";
+import type { Client } from "./types.ts";
+import type { UserRow } from "./user-store.ts";
+
+const openAtMost = 1_000;
+
+const iso = (ms: number) => new Date(ms).toISOString();
+
+/**
+ * Invites one e-mail address into the transaction's tenant, for 7 days and one use. The token is
+ * answered once and kept as a hash. The role may hold nothing that the inviter does not.
+ */
+export async function createInvitation(
+  tx: Tx,
+  deps: { clock: Clock; random: Random; roles: Roles },
+  invite: { email: string; role: string; invitedBy: string; holder: PermissionSet },
+): Promise<InvitationRow & { token: string }> {
+  const email = normalEmail(invite.email);
+  assertWithin(invite.holder, await readRole(tx, deps.roles, invite.role));
+  const nowMs = deps.clock.nowMs();
+  if ((await store.countOpenInvitations(tx, iso(nowMs))) >= openAtMost) {
+    throw identityErrors.too_many_invitations();
+  }
+  const { token, hash } = newTenantToken(deps.random, "pli_", tx.tenant.id);
+  const row = {
+    id: deps.random.id(),
+    email,
+    role: invite.role,
+    invitedBy: invite.invitedBy,
+    createdAt: iso(nowMs),
+    expiresAt: iso(nowMs + invitationTtlMs),
+  };
+  await store.insertInvitation(tx, { ...row, tokenHash: hash });
+  audit(tx, {
+    action: "invitation.create",
+    resource: { type: "invitation", id: row.id },
+    after: row,
+  });
+  return { ...row, token };
+}
+
+/** Open invitations, oldest first. */
+export function listInvitations(
+  tx: Tx,
+  deps: { clock: Clock },
+  page: { limit: number; after: [createdAt: string, id: string] | null },
+): Promise<InvitationRow[]> {
+  return store.listInvitations(tx, { ...page, now: iso(deps.clock.nowMs()) });
+}
+
+/** Takes an open invitation back. Throws ERR_REQUEST_NOT_FOUND when there is none. */
+export async function revokeInvitation(
+  tx: Tx,
+  deps: { clock: Clock },
+  { id }: { id: string },
+): Promise<void> {
+  const before = await store.deleteInvitation(tx, id, iso(deps.clock.nowMs()));
+  if (!before) throw requestErrors.not_found();
+  audit(tx, { action: "invitation.revoke", resource: { type: "invitation", id }, before });
+}
+
+/**
+ * Makes a person a member by an invitation for their e-mail address, and uses it up. Throws
+ * ERR_IDENTITY_INVALID_INVITATION, the same for every reason, or ERR_IDENTITY_ALREADY_MEMBER.
+ */
+export async function useInvitation(
+  tx: PlatformTx,
+  deps: { clock: Clock },
+  { user, token, client }: { user: UserRow; token: string; client: Client },
+): Promise<Standing> {
+  const read = readTenantToken("pli_", token);
+  const tenant = read && (await tenants.findTenant(tx, read.tenantId));
+  if (!read || !tenant?.active) throw identityErrors.invalid_invitation();
+  const actor = { kind: "user" as const, id: user.id, userId: user.id, name: user.email };
+  const ref = { id: tenant.id, isolation: tenant.isolation };
+  const inTenant = await tx.enterTenant(ref, { actor, requestId: client.requestId });
+  const now = iso(deps.clock.nowMs());
+  const use = { tokenHash: read.hash, email: user.email, userId: user.id, now };
+  const invitation = await store.acceptInvitation(inTenant, use);
+  if (!invitation) throw identityErrors.invalid_invitation();
+  const { role } = invitation;
+  if (!(await store.insertMembership(inTenant, { userId: user.id, role, now }))) {
+    throw identityErrors.already_member();
+  }
+  audit(inTenant, {
+    action: "invitation.accept",
+    resource: { type: "invitation", id: invitation.id },
+    after: { userId: user.id, email: user.email, role },
+  });
+  return { tenant, role };
+}

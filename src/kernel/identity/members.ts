@@ -1,0 +1,88 @@
+import { assertWithin, type PermissionSet, type Roles } from "../access/roles.ts";
+import { audit } from "../audit/audit.ts";
+import type { Clock } from "../clock.ts";
+import type { Tx } from "../db/types.ts";
+import { currentRole, readRole } from "./custom-roles.ts";
+import { identityErrors } from "./errors.ts";
+import * as store from "./member-store.ts";
+import type { MemberFilter, MemberRow } from "./member-store.ts";
+import type { Revocations } from "./revocations.ts";
+import { revokeSessions } from "./session-store.ts";
+import { atVersion } from "./versions.ts";
+
+export interface MemberDeps {
+  clock: Clock;
+  roles: Roles;
+  revocations: Revocations;
+}
+
+/** Members of the transaction's tenant, oldest first. A member's id is the user's. */
+export function listMembers(
+  tx: Tx,
+  page: { filter: MemberFilter; limit: number; after: [createdAt: string, id: string] | null },
+): Promise<MemberRow[]> {
+  return store.listMembers(tx, page);
+}
+
+export function findMember(tx: Tx, id: string): Promise<MemberRow | null> {
+  return store.findMember(tx, id);
+}
+
+/**
+ * Changes a member's role or activity, in this tenant only. Whoever does (`holder`) must have what
+ * the member may do before and after. Throws ERR_IDENTITY_LAST_TENANT_ADMIN rather than leave the
+ * tenant without an active tenant admin.
+ */
+export async function updateMember(
+  tx: Tx,
+  deps: MemberDeps,
+  input: {
+    id: string;
+    version: number | null;
+    change: { role?: string | undefined; active?: boolean | undefined };
+    holder: PermissionSet;
+  },
+): Promise<MemberRow> {
+  const { id, version, change, holder } = input;
+  const admins = await store.lockTenantAdmins(tx);
+  const before = atVersion(await store.lockMember(tx, id), version);
+  assertWithin(holder, await currentRole(tx, deps.roles, before.role));
+  if (change.role !== undefined && change.role !== before.role) {
+    assertWithin(holder, await readRole(tx, deps.roles, change.role));
+  }
+  const role = change.role ?? before.role;
+  const active = change.active ?? before.active;
+  if (role !== "tenant_admin" || !active) assertAnotherAdmin(admins, id);
+  await store.updateMembership(tx, { userId: id, ...change, now: nowOf(deps) });
+  const after = atVersion(await store.findMember(tx, id), null);
+  audit(tx, { action: "member.update", resource: { type: "member", id }, before, after });
+  if (!active) await endMembersSessions(tx, deps, id, "membership deactivated");
+  tx.afterCommit(() => deps.revocations.announce({ userId: id, tenantId: tx.tenant.id }));
+  return after;
+}
+
+/** Takes a person out of the tenant; their account and their other tenants stay. */
+export async function removeMember(
+  tx: Tx,
+  deps: MemberDeps,
+  { id, version, holder }: { id: string; version: number | null; holder: PermissionSet },
+): Promise<void> {
+  const admins = await store.lockTenantAdmins(tx);
+  const before = atVersion(await store.lockMember(tx, id), version);
+  assertWithin(holder, await currentRole(tx, deps.roles, before.role));
+  assertAnotherAdmin(admins, id);
+  await store.deleteMembership(tx, id);
+  audit(tx, { action: "member.delete", resource: { type: "member", id }, before });
+  await endMembersSessions(tx, deps, id, "membership removed");
+  tx.afterCommit(() => deps.revocations.announce({ userId: id, tenantId: tx.tenant.id }));
+}
+
+const nowOf = (deps: { clock: Clock }) => new Date(deps.clock.nowMs()).toISOString();
+
+function assertAnotherAdmin(admins: readonly string[], leaving: string): void {
+  if (admins.length === 1 && admins[0] === leaving) throw identityErrors.last_tenant_admin();
+}
+
+async function endMembersSessions(tx: Tx, deps: MemberDeps, userId: string, because: string) {
+  await revokeSessions(tx, { userId, tenantId: tx.tenant.id, because, now: nowOf(deps) });
+}

@@ -1,0 +1,127 @@
+import { audit } from "../audit/audit.ts";
+import type { Clock } from "../clock.ts";
+import type { Db, Transaction, Tx } from "../db/types.ts";
+import type { Random } from "../random.ts";
+import type { Sealer } from "../secrets/seal.ts";
+import { identityErrors } from "./errors.ts";
+import type { Passwords } from "./passwords.ts";
+import type { Throttle } from "./throttle.ts";
+import {
+  base32,
+  matchTotp,
+  newRecoveryCodes,
+  newTotpSecret,
+  otpauthUrl,
+  recoveryCodeHash,
+} from "./totp.ts";
+import * as users from "./user-store.ts";
+import type { UserRow } from "./user-store.ts";
+
+export interface SecondFactorDeps {
+  clock: Clock;
+  random: Random;
+  sealer: Sealer;
+}
+
+const sealContext = (userId: string) => `totp:${userId}`;
+const nowOf = (deps: { clock: Clock }) => new Date(deps.clock.nowMs()).toISOString();
+
+export interface Enrollment {
+  /** Base32, for people who type it. */
+  secret: string;
+  otpauthUrl: string;
+}
+
+/**
+ * Begins to set up a second factor; nothing changes at sign-in until a code confirms it. Beginning
+ * again replaces the secret. Throws ERR_IDENTITY_TOTP_ENABLED when there is one already.
+ */
+export async function enrollTotp(
+  tx: Tx,
+  deps: SecondFactorDeps,
+  { userId }: { userId: string },
+): Promise<Enrollment> {
+  const user = await users.lockUser(tx, userId);
+  if (!user) throw identityErrors.users_only();
+  if (user.totpSecret) throw identityErrors.totp_enabled();
+  const secret = newTotpSecret(deps.random);
+  const sealed = deps.sealer.seal(secret, sealContext(userId));
+  await users.setPendingTotp(tx, { id: userId, sealed, now: nowOf(deps) });
+  audit(tx, { action: "totp.enroll", resource: { type: "user", id: userId } });
+  return { secret: base32(secret), otpauthUrl: otpauthUrl(secret, user.email) };
+}
+
+/**
+ * Turns the second factor on with a first code, and answers the recovery codes, which nobody sees
+ * again. Throws ERR_IDENTITY_TOTP_NOT_ENROLLED or ERR_IDENTITY_TOTP_INVALID.
+ */
+export async function confirmTotp(
+  tx: Tx,
+  deps: SecondFactorDeps,
+  { userId, code }: { userId: string; code: string },
+): Promise<{ recoveryCodes: string[] }> {
+  const user = await users.lockUser(tx, userId);
+  if (user?.totpSecret) throw identityErrors.totp_enabled();
+  if (!user?.totpPending) throw identityErrors.totp_not_enrolled();
+  const secret = deps.sealer.open(user.totpPending, sealContext(userId));
+  const step = matchTotp(secret, code, deps.clock.nowMs(), user.totpLastStep);
+  if (step === null) throw identityErrors.totp_invalid();
+  await users.activateTotp(tx, { id: userId, step, now: nowOf(deps) });
+  const recoveryCodes = newRecoveryCodes(deps.random);
+  const hashes = recoveryCodes.map((one) => recoveryCodeHash(one) as Buffer);
+  await users.replaceRecoveryCodes(tx, userId, hashes);
+  audit(tx, { action: "totp.confirm", resource: { type: "user", id: userId } });
+  return { recoveryCodes };
+}
+
+/**
+ * Whether `code` is the user's second factor at this moment: a code of the app, or a recovery code.
+ * Either is used up by it, also when two requests bring the same one at once.
+ */
+export async function useSecondFactor(
+  tx: Transaction,
+  deps: Pick<SecondFactorDeps, "clock" | "sealer">,
+  user: UserRow,
+  code: string,
+): Promise<boolean> {
+  if (!user.totpSecret) return false;
+  const recovery = recoveryCodeHash(code);
+  if (recovery) return users.useRecoveryCode(tx, user.id, recovery);
+  const secret = deps.sealer.open(user.totpSecret, sealContext(user.id));
+  const step = matchTotp(secret, code.trim(), deps.clock.nowMs(), user.totpLastStep);
+  return step !== null && users.useTotpStep(tx, user.id, step);
+}
+
+export interface DisableTotpDeps extends SecondFactorDeps {
+  db: Db;
+  passwords: Passwords;
+  throttle: Throttle;
+}
+
+/**
+ * Turns the second factor off, for somebody who shows the password or a code: a stolen access token
+ * is not enough. Throws ERR_IDENTITY_WRONG_PASSWORD or ERR_IDENTITY_TOTP_INVALID, and
+ * ERR_IDENTITY_TOO_MANY_ATTEMPTS as signing in does.
+ */
+export async function disableTotp(
+  deps: DisableTotpDeps,
+  who: { user: UserRow; address: string; password?: string; code?: string },
+  inTenant: <T>(work: (tx: Tx) => Promise<T>) => Promise<T>,
+): Promise<void> {
+  const { user, password, code } = who;
+  if (!user.totpSecret) throw identityErrors.totp_not_enrolled();
+  const attempt = await deps.throttle.begin(user.email, who.address);
+  if (password !== undefined) {
+    const { ok } = await deps.passwords.verify(password, user.passwordHash);
+    if (!ok) throw identityErrors.wrong_password();
+  }
+  await inTenant(async (tx) => {
+    const locked = await users.lockUser(tx, user.id);
+    if (!locked) throw identityErrors.users_only();
+    const shown = password !== undefined || (await useSecondFactor(tx, deps, locked, code ?? ""));
+    if (!shown) throw identityErrors.totp_invalid();
+    await users.clearTotp(tx, user.id, nowOf(deps));
+    await deps.throttle.succeed(tx, attempt);
+    audit(tx, { action: "totp.disable", resource: { type: "user", id: user.id } });
+  });
+}

@@ -1,0 +1,116 @@
+import { audit } from "../audit/audit.ts";
+import type { Transaction, Tx } from "../db/types.ts";
+import type { Random } from "../random.ts";
+import { tenancyErrors } from "../tenancy/errors.ts";
+import { assertSlug, slugOf } from "../tenancy/slugs.ts";
+import * as store from "../tenancy/store.ts";
+import type { TenantChange, TenantRow } from "../tenancy/store.ts";
+import type { Tenants } from "../tenancy/tenants.ts";
+import type { Isolation, TenantRef } from "../tenancy/types.ts";
+import type { Revocations } from "./revocations.ts";
+import { atVersion } from "./versions.ts";
+
+const slugAttempts = 6;
+const suffixBytes = 3;
+
+/** Makes a dedicated tenant's schemas, and may be repeated. */
+export type Provision = (tenant: TenantRef) => Promise<void>;
+
+export interface NewTenantInput {
+  /** When the caller has entered the tenant already. */
+  id?: string;
+  name: string;
+  /** Absent: made of the name, and unique. */
+  slug?: string | undefined;
+  isolation: Isolation;
+}
+
+/**
+ * Makes a tenant. A dedicated one gets its schemas first, so that it is never seen without them; if
+ * the transaction fails afterwards they stay behind empty. Throws ERR_TENANCY_SLUG_TAKEN or
+ * ERR_TENANCY_INVALID_SLUG for a slug that was asked for.
+ */
+export async function createTenant(
+  tx: Tx,
+  deps: { random: Random; provision?: Provision | undefined },
+  input: NewTenantInput,
+): Promise<TenantRow> {
+  const { name, slug, isolation, id = deps.random.id() } = input;
+  if (slug !== undefined) assertSlug(slug);
+  if (isolation === "dedicated") {
+    if (!deps.provision) throw tenancyErrors.dedicated_unavailable();
+    await deps.provision({ id, isolation });
+  }
+  const tenant = await insertUnderFreeSlug(tx, deps.random, { id, name, isolation }, slug);
+  audit(tx, { action: "tenant.create", resource: { type: "tenant", id }, after: tenant });
+  return tenant;
+}
+
+async function insertUnderFreeSlug(
+  tx: Tx,
+  random: Random,
+  row: { id: string; name: string; isolation: Isolation },
+  wanted: string | undefined,
+): Promise<TenantRow> {
+  for (let attempt = 1; attempt <= slugAttempts; attempt += 1) {
+    const suffix = attempt === 1 ? "" : random.bytes(suffixBytes).toString("hex");
+    const slug = wanted ?? slugOf(row.name, suffix);
+    const tenant = await store.insertTenant(tx, { ...row, slug });
+    if (tenant) return tenant;
+    if (wanted !== undefined) break;
+  }
+  throw tenancyErrors.slug_taken({ errors: [{ path: "/slug", message: "is taken" }] });
+}
+
+export interface TenantDeps {
+  tenants: Pick<Tenants, "forget">;
+  revocations: Revocations;
+}
+
+/** Changes name, slug or whether the tenant is active. `version` null for any. */
+export async function updateTenant(
+  tx: Tx,
+  deps: TenantDeps,
+  { id, version, change }: { id: string; version: number | null; change: TenantChange },
+): Promise<TenantRow> {
+  if (change.slug !== undefined) assertSlug(change.slug);
+  const before = atVersion(await store.lockTenant(tx, id), version);
+  const after = await store.updateTenant(tx, id, change);
+  if (!after) throw tenancyErrors.slug_taken({ errors: [{ path: "/slug", message: "is taken" }] });
+  audit(tx, { action: "tenant.update", resource: { type: "tenant", id }, before, after });
+  tx.afterCommit(() => {
+    deps.tenants.forget(id);
+    if (!after.active) deps.revocations.announce({ tenantId: id });
+  });
+  return after;
+}
+
+/**
+ * Takes a tenant out of use for good: nobody acts in it any more and no list shows it. Its rows stay
+ * for the audit and for whoever has to answer questions later.
+ */
+export async function deleteTenant(
+  tx: Tx,
+  deps: TenantDeps,
+  { id, version }: { id: string; version: number | null },
+): Promise<void> {
+  const before = atVersion(await store.lockTenant(tx, id), version);
+  await store.markTenantDeleted(tx, id);
+  audit(tx, { action: "tenant.delete", resource: { type: "tenant", id }, before });
+  tx.afterCommit(() => {
+    deps.tenants.forget(id);
+    deps.revocations.announce({ tenantId: id });
+  });
+}
+
+export function findTenant(tx: Transaction, id: string): Promise<TenantRow | null> {
+  return store.findTenant(tx, id);
+}
+
+/** All tenants there are, oldest first; for platform admins. */
+export function listTenants(
+  tx: Transaction,
+  page: { limit: number; after: [createdAt: string, id: string] | null },
+): Promise<TenantRow[]> {
+  return store.listTenants(tx, page);
+}

@@ -1,0 +1,18 @@
+import { accessErrors } from "./access/errors.ts";
+import { type ErrorCatalogue, requestErrors } from "./errors.ts";
+import { identityErrors } from "./identity/errors.ts";
+import { faultErrors } from "./resilience/faults.ts";
+import { dependencyErrors } from "./resilience/policies.ts";
+import { secretErrors } from "./secrets/seal.ts";
+import { tenancyErrors } from "./tenancy/errors.ts";
+
+/** Every catalogue that the kernel itself answers from; services bring their own. */
+export const kernelErrors: readonly ErrorCatalogue[] = [
+  requestErrors,
+  accessErrors,
+  identityErrors,
+  tenancyErrors,
+  secretErrors,
+  dependencyErrors,
+  faultErrors,
+];

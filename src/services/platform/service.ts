@@ -1,0 +1,13 @@
+import type { PlatformDeps } from "#kernel/platform-parts.ts";
+import { defineService } from "#kernel/service.ts";
+import { platformErrors } from "./errors.ts";
+import { platformPermissions } from "./permissions.ts";
+import { platformRoutes } from "./routes.ts";
+
+/** The kernel's own API: accounts, members, keys, tenants, audit, events, administration. */
+export const platform = defineService<PlatformDeps>({
+  name: "platform",
+  permissions: platformPermissions,
+  errors: platformErrors,
+  routes: platformRoutes,
+});

@@ -7,7 +7,7 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./db/pool.ts";
 import type { Database } from "./db/types.ts";
-import { createFlags } from "./flags.ts";
+import { createFlags, type Flags } from "./flags.ts";
 import { createMutate } from "./http/mutation.ts";
 import { createHttp, type Http } from "./http/server.ts";
 import { startMetricsServer } from "./http/health-routes.ts";
@@ -18,12 +18,12 @@ import { type Random, systemRandom } from "./random.ts";
 import { createFaults } from "./resilience/faults.ts";
 import { createOutgoing } from "./resilience/outgoing.ts";
 import { createPolicies } from "./resilience/policies.ts";
-import { createSealer } from "./secrets/seal.ts";
+import { createSealer, type Sealer } from "./secrets/seal.ts";
 import { createSecrets } from "./secrets/secrets.ts";
 import type { AnyService, KernelDeps } from "./service.ts";
 import { createHealth } from "./telemetry/health.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
-import { createMetrics } from "./telemetry/metrics.ts";
+import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
 
 export interface AppOptions {
   config: Config;
@@ -86,10 +86,19 @@ interface Assembly extends Required<AppOptions> {
 
 async function assemble(assembly: Assembly): Promise<RunningApp> {
   const { config, services, clock, random, log, opened, closing } = assembly;
-  const common = createCommon(assembly);
-  const { metrics } = common;
-  const database = openPool(assembly, metrics);
   const sealer = createSealer(config.masterKey, config.masterKeyPrevious, random);
+  const metrics = createMetrics();
+  const database = openPool(assembly, metrics);
+  const flags = createFlags({
+    environment: config.flags,
+    db: database.forService("platform"),
+    clock,
+    log,
+  });
+  await flags.load();
+  flags.start();
+  closing.defer(() => flags.stop());
+  const common = createCommon(assembly, { metrics, sealer, flags });
   const permissions = mergePermissions(services.map((service) => service.permissions));
   const { ownerUrl } = opened;
   const roles = createRoles(permissions);
@@ -160,8 +169,10 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
   };
 }
 
-function createCommon({ config, clock, random, log, closing }: Assembly): CommonDeps {
-  const metrics = createMetrics();
+function createCommon(
+  { config, clock, random, log, closing }: Assembly,
+  { metrics, sealer, flags }: { metrics: Metrics; sealer: Sealer; flags: Flags },
+): CommonDeps {
   const outgoing = createOutgoing({
     allowPrivateHosts: config.allowPrivateHosts,
     clock,
@@ -185,12 +196,12 @@ function createCommon({ config, clock, random, log, closing }: Assembly): Common
       maxEntries: config.limits.cacheEntries,
       maxBytes: config.limits.cacheBytes,
     }),
-    flags: createFlags(),
-    secrets: createSecrets(),
+    flags,
+    secrets: createSecrets(sealer),
   };
 }
 
-function openPool({ config, opened, clock, log, closing }: Assembly, metrics: KernelDeps["metrics"]) {
+function openPool({ config, opened, clock, log, closing }: Assembly, metrics: Metrics) {
   const flights = metrics.histogram("db_flight_seconds", "Network flights to PostgreSQL", ["result"]);
   const database = createDatabase({
     ...config.db,
@@ -217,7 +228,7 @@ interface DepsParts {
   http: Http;
   jobs: JobAdmin;
   clock: Clock;
-  sealer: Identity["sealer"];
+  sealer: Sealer;
 }
 
 /** Each service sees its own schema; the platform's own service sees the kernel's parts as well. */

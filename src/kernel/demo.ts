@@ -3,8 +3,10 @@ import { join } from "node:path";
 import type { RunningApp } from "./app.ts";
 import { createAdmin } from "./first-admin.ts";
 import { createApiKey } from "./identity/api-keys.ts";
+import type { Principal } from "./identity/types.ts";
+import type { UserRow } from "./identity/user-store.ts";
 import { findFirstTenant } from "./tenancy/store.ts";
-import { systemActor } from "./tenancy/types.ts";
+import { systemActor, type TenantRef } from "./tenancy/types.ts";
 
 /** What stands in `<data folder>/demo.json`, so that programs can sign in too. */
 export interface DemoAccess {
@@ -41,26 +43,27 @@ export async function ensureDemo(app: RunningApp): Promise<DemoAccess | null> {
     const deps = app.depsOf(service.name);
     if (demo) await deps.db.inTenant(tenant, (tx) => demo(tx, deps), on);
   }
-  const apiKey = await makeApiKey(app, tenant, user.id);
+  const apiKey = await makeApiKey(app, tenant, user);
   const access = { email: user.email, password, tenant: tenant.slug, apiKey };
   await writeAccess(app.config.dataDir, path, access);
   return access;
 }
 
-async function makeApiKey(
-  { identity }: RunningApp,
-  tenant: { id: string; isolation: "shared" | "dedicated" },
-  userId: string,
-): Promise<string> {
-  const holder = identity.roles.resolve("tenant_admin", null);
+async function makeApiKey(app: RunningApp, tenant: TenantRef, user: UserRow): Promise<string> {
+  const { identity } = app;
+  const permissions = identity.roles.resolve("tenant_admin", null);
+  const principal: Principal = {
+    actor: { kind: "user", id: user.id, userId: user.id, name: user.email },
+    tenant,
+    role: "tenant_admin",
+    permissions,
+    expiresAtMs: Number.POSITIVE_INFINITY,
+    platformAdmin: true,
+  };
+  const input = { name: "Demo", permissions: [...permissions.keys()] };
   const made = await identity.db.inTenant(
     tenant,
-    (tx) =>
-      createApiKey(tx, identity, {
-        key: { name: "Demo", permissions: [...holder.keys()] },
-        createdBy: userId,
-        holder,
-      }),
+    (tx) => createApiKey(tx, identity, { principal, input }),
     on,
   );
   return made.key;

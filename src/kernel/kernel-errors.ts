@@ -1,7 +1,9 @@
 import { accessErrors } from "./access/errors.ts";
 import { type ErrorCatalogue, requestErrors } from "./errors.ts";
 import { identityErrors } from "./identity/errors.ts";
+import { flagErrors } from "./flags.ts";
 import { faultErrors } from "./resilience/faults.ts";
+import { outgoingErrors } from "./resilience/outgoing-errors.ts";
 import { dependencyErrors } from "./resilience/policies.ts";
 import { secretErrors } from "./secrets/seal.ts";
 import { tenancyErrors } from "./tenancy/errors.ts";
@@ -15,4 +17,6 @@ export const kernelErrors: readonly ErrorCatalogue[] = [
   secretErrors,
   dependencyErrors,
   faultErrors,
+  flagErrors,
+  outgoingErrors,
 ];

@@ -5,7 +5,6 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -15,8 +14,15 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { commandLine } from "./embedded-holders.ts";
-import { binaries, clusterHome, type DatabaseUser, databaseUser } from "./embedded-system.ts";
+import {
+  binaries,
+  clusterHome,
+  type DatabaseUser,
+  databaseUser,
+  makeOpenFolder,
+  removeAbandoned,
+  systemHome,
+} from "./embedded-system.ts";
 
 /** A cluster on disk, made and ready to be started. */
 export interface Cluster {
@@ -55,20 +61,14 @@ async function initialise(home: string, bin: string, user: DatabaseUser | null):
     ],
     { cwd: data, env: databaseEnv, ...user },
   ).catch((error: Error & { stderr?: string }) => {
-    throw new Error(`initdb failed: ${error.stderr?.trim() || error.message}`, { cause: error });
+    const text = error.stderr?.trim() || error.message;
+    const hint = text.includes("look up effective user ID")
+      ? " Give this user an entry in /etc/passwd, or set DATABASE_URL."
+      : "";
+    throw new Error(`initdb failed: ${text}.${hint}`, { cause: error });
   });
   rmSync(passwordFile);
   writeFileSync(join(home, "credentials.json"), JSON.stringify(passwords), { mode: 0o600 });
-}
-
-/** Removes what processes that were killed while making the cluster left behind. */
-function removeAbandoned(home: string): void {
-  const parent = dirname(home);
-  for (const name of existsSync(parent) ? readdirSync(parent) : []) {
-    const [place, pid, rest] = name.split(".");
-    if (join(parent, place as string) !== home || !rest) continue;
-    if (commandLine(Number(pid)) === null) rmSync(join(parent, name), { recursive: true });
-  }
 }
 
 /** Made aside and renamed, so that a cluster is there as a whole or not at all, however many try. */
@@ -80,6 +80,7 @@ async function makeCluster(
 ): Promise<void> {
   const half = `${home}.${process.pid}.${randomBytes(4).toString("hex")}`;
   removeAbandoned(home);
+  makeOpenFolder(dirname(home));
   try {
     await initialise(half, bin, user);
     renameSync(half, home);
@@ -115,7 +116,7 @@ function readPasswords(home: string): Cluster["passwords"] {
 /** Finds the cluster of `dataDir`, making it when there is none. */
 export async function openCluster(dataDir: string): Promise<Cluster> {
   let user = databaseUser();
-  const bin = () => binaries(user, join(dataDir, "binaries"));
+  const bin = () => binaries(user, user ? systemHome : join(dataDir, "binaries"));
   let place = clusterHome(dataDir, user);
   if (!existsSync(place.home)) {
     await makeCluster(place.home, place.link, bin(), user);

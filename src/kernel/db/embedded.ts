@@ -1,5 +1,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { rm, stat, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -237,7 +245,7 @@ async function makeOwner(cluster: Cluster, port: number): Promise<void> {
 
 async function waitForEnd(cluster: Cluster, pid: number, clock: Clock, withinMs: number) {
   const deadlineMs = clock.monotonicMs() + withinMs;
-  while (isPostmaster(cluster, pid) && readPidFile(cluster)?.pid === pid) {
+  while (isPostmaster(cluster, pid)) {
     if (clock.monotonicMs() > deadlineMs) return false;
     await clock.sleep(pollMs);
   }
@@ -347,9 +355,10 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   };
 }
 
-/** Removes a cluster's folder wholly; for test clusters that nobody uses any more. */
+/** Removes a cluster that nobody uses, with its folder: for tests and measurements. */
 export async function removeCluster(dataDir: string): Promise<void> {
-  const { home } = await openCluster(dataDir);
-  await rm(home, { recursive: true, force: true });
+  const place = join(dataDir, "postgres");
+  // The place can be a link to a folder elsewhere.
+  if (existsSync(place)) await rm(realpathSync(place), { recursive: true });
   await rm(dataDir, { recursive: true, force: true });
 }

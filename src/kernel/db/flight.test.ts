@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { FlightStatement } from "./flight.ts";
 import { alpha, beta, gamma, startFixture } from "./fixture.ts";
+import { createLinks } from "./links.ts";
 import { isCheckViolation, isForeignKeyViolation, isUniqueViolation } from "./pg-errors.ts";
+import { defaults } from "./pool.ts";
+import { settings, tenantSetting } from "./settings.ts";
 import type { Db } from "./types.ts";
 
 const insert = "insert into item (tenant_id, id, name) values ($1, $2, $3)";
@@ -9,9 +13,8 @@ const namesOf = async (db: Db, tenant = alpha) =>
   (await db.query<{ name: string }>(tenant, "select name from item order by id")).rows.map(
     (row) => row.name,
   );
-/** What a connection still knows when no flight has set anything. */
-const setting =
-  "select current_setting('app.tenant_id', true) as tenant, current_schemas(false) as path";
+const setting = `select nullif(current_setting('app.tenant_id', true), '') as tenant,
+  current_schemas(false) as path`;
 
 // Guards against one tenant's rows in another's answer.
 test("a statement sees and changes its own tenant's rows only", async (t) => {
@@ -53,12 +56,33 @@ test("a flight that fails at Parse, Bind, Execute or its end leaves nothing behi
     for (const [text, values, code] of failures) {
       await assert.rejects(db.query(alpha, text, values), { code }, text);
       const seen = await database.forService("platform").inPlatform((tx) => tx.query(setting));
-      assert.deepEqual(seen.rows, [{ tenant: "", path: ["platform"] }], text);
+      assert.deepEqual(seen.rows, [{ tenant: null, path: ["platform"] }], text);
       assert.deepEqual(await namesOf(db, beta), [], text);
       assert.deepEqual(await namesOf(db, alpha), ["kept"], text);
     }
   }
   assert.equal(database.stats().total, 1);
+});
+
+// Guards against settings for the session, which the next user of the connection would inherit.
+test("after a flight its connection has no tenant and no path, whether it failed or not", async (t) => {
+  const { appUrl } = await startFixture(t);
+  const log = { warn: assert.fail, error: assert.fail };
+  const links = createLinks({ ...defaults, appUrl, log });
+  const link = await links.acquire();
+  const fly = (text: string, more: FlightStatement[] = []) =>
+    links.land(link, links.send(link, [...more, { path: "", text }]));
+  const settled = [settings('"demo"', alpha.id)];
+  assert.deepEqual((await fly(setting, settled))[0]?.rows, [{ tenant: alpha.id, path: ["demo"] }]);
+  for (const text of ["select 1", "select 1/0", "selec", "insert into item values (1)"]) {
+    await fly(text, settled).catch(() => {});
+    await fly("begin", []);
+    await fly(text, [...settled, tenantSetting(beta.id)]).catch(() => {});
+    await fly("rollback", []);
+    assert.deepEqual((await fly(setting))[0]?.rows, [{ tenant: null, path: ["pg_catalog"] }], text);
+  }
+  links.release(link);
+  await links.close();
 });
 
 // Guards against stores that can't tell one broken rule from another, and logs that quote rows.

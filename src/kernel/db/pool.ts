@@ -13,7 +13,8 @@ export type { DatabaseLog } from "./links.ts";
 export type DatabaseOptions = Pick<LinkOptions, "appUrl" | "log"> &
   Partial<Omit<LinkOptions, "appUrl" | "log">>;
 
-const defaults = {
+/** The limits that hold where nothing else is said. */
+export const defaults = {
   poolMax: 25,
   idleMs: 300_000,
   statementTimeoutMs: 30_000,

@@ -120,13 +120,13 @@ function urlFor(ownerUrl: string, role: string, password: string): string {
   return url.href;
 }
 
-async function canLogIn(url: string): Promise<boolean> {
+/** Null when it can log in, else why not: what `ensureLogin` can put right, and pg_hba.conf, which it can't. */
+async function loginRefusal(url: string): Promise<Error | null> {
   try {
-    return await withClient(url, async () => true);
+    return await withClient(url, async () => null);
   } catch (error) {
     const { code } = error as { code?: string };
-    // Wrong password, unknown role, no right to connect: all for `ensureLogin` to put right.
-    if (code === "28P01" || code === "28000" || code === "42501") return false;
+    if (code === "28P01" || code === "28000" || code === "42501") return error as Error;
     throw error;
   }
 }
@@ -145,7 +145,8 @@ async function ensureLogin(client: Queryable, role: string, password: string): P
     throw refused(
       error,
       `The role of DATABASE_URL may not make or change the login role ${role}. ` +
-        `Make a login role in ${appGroup} yourself and set DATABASE_APP_URL to it.`,
+        `Make a login role in ${appGroup} yourself and set DATABASE_APP_URL to it, or have an administrator ` +
+        `run: grant ${appGroup} to <the role of DATABASE_URL> with admin option.`,
     );
   }
   const { rows: database } = await client.query(
@@ -226,7 +227,9 @@ export async function ensureRoles(options: RoleOptions): Promise<string> {
       const derived = derivedAppRole(rows[0].name, options.masterKey);
       role = derived.role;
       appUrl = urlFor(options.ownerUrl, role, derived.password);
-      if (!(await canLogIn(appUrl))) await ensureLogin(client, role, derived.password);
+      if (await loginRefusal(appUrl)) await ensureLogin(client, role, derived.password);
+      const refusal = await loginRefusal(appUrl);
+      if (refusal) throw new Error(`PostgreSQL does not let ${role} in: ${refusal.message}`);
     } else {
       role = await withClient(appUrl, async (app) => {
         const { rows: own } = await app.query("select current_user as role, current_database() as database");

@@ -1,5 +1,4 @@
 import type { Db } from "../db/types.ts";
-import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import * as store from "./store.ts";
 import type { Broker, EventEnvelope, StoredEvent } from "./types.ts";
@@ -10,7 +9,6 @@ export interface PublisherOptions {
   /** The platform's database. */
   db: Db;
   broker: Broker;
-  log: Logger;
   metrics: Metrics;
 }
 
@@ -21,6 +19,8 @@ export function envelopeOf({ ownerId: _, ...event }: StoredEvent): EventEnvelope
 
 interface Item {
   seq: number;
+  /** Whose order counts: one resource of one tenant. */
+  key: string;
   event: StoredEvent | undefined;
 }
 
@@ -31,10 +31,8 @@ function* wavesOf(items: readonly Item[]): Generator<Item[]> {
     const wave = new Map<string, Item>();
     const later: Item[] = [];
     for (const item of left) {
-      const { event } = item;
-      const key = event ? `${event.tenantId} ${event.resource.type} ${event.resource.id}` : `${item.seq}`;
-      if (wave.has(key)) later.push(item);
-      else wave.set(key, item);
+      if (wave.has(item.key)) later.push(item);
+      else wave.set(item.key, item);
     }
     yield [...wave.values()];
     left = later;
@@ -48,18 +46,21 @@ async function load(db: Db, pointers: readonly store.Pointer[]): Promise<Item[]>
     const ids = own.map(({ eventId }) => eventId);
     for (const event of await store.eventsByIds(db, tenantId, ids)) events.set(event.id, event);
   }
-  return pointers.map(({ seq, eventId }) => ({ seq, event: events.get(eventId) }));
+  return pointers.map(({ seq, eventId }) => {
+    const event = events.get(eventId);
+    const key = event ? `${event.tenantId} ${event.resource.type} ${event.resource.id}` : `${seq}`;
+    return { seq, key, event };
+  });
 }
 
 /**
  * One round of publishing what the relay has handed out, in order per resource. A pointer goes only
  * after the broker's confirmation, so a crash in between makes a duplicate of the same id and never
- * a loss. Rejects when the broker refuses; what was confirmed until then is done.
+ * a loss. Rejects when the broker refuses an event; later ones of its resource wait with it.
  */
 export function createPublisher({
   db,
   broker,
-  log,
   metrics,
 }: PublisherOptions): (signal: AbortSignal) => Promise<boolean> {
   const published = metrics.counter("events_published_total", "Events given to the broker", [
@@ -68,28 +69,25 @@ export function createPublisher({
   return async (signal) => {
     const pointers = await db.inPlatform((tx) => store.pointersToPublish(tx, batchEvents));
     if (pointers.length === 0) return false;
-    for (const wave of wavesOf(await load(db, pointers))) {
+    const refused = new Map<string, unknown>();
+    for (const wholeWave of wavesOf(await load(db, pointers))) {
       if (signal.aborted) return false;
+      const wave = wholeWave.filter(({ key }) => !refused.has(key));
       const results = await Promise.allSettled(
         wave.map(async ({ event }) => event && broker.publish(envelopeOf(event))),
       );
-      const done = wave.filter((_, at) => results[at]?.status === "fulfilled");
-      if (done.length > 0) {
-        await db.inPlatform((tx) =>
-          store.deletePointers(
-            tx,
-            done.map(({ seq }) => seq),
-          ),
-        );
-        published.inc({ result: "confirmed" }, done.length);
-      }
-      const refused = results.find((result) => result.status === "rejected");
-      if (refused) {
-        published.inc({ result: "failed" }, wave.length - done.length);
-        log.debug({ err: refused.reason }, "the broker did not confirm an event");
-        throw refused.reason;
-      }
+      const done = wave.filter(({ key }, at) => {
+        const result = results[at] as PromiseSettledResult<unknown>;
+        if (result.status === "rejected") refused.set(key, result.reason);
+        return result.status === "fulfilled";
+      });
+      published.inc({ result: "confirmed" }, done.length);
+      published.inc({ result: "failed" }, wave.length - done.length);
+      const seqs = done.map(({ seq }) => seq);
+      if (seqs.length > 0) await db.inPlatform((tx) => store.deletePointers(tx, seqs));
     }
+    const [error] = refused.values();
+    if (error !== undefined) throw error;
     return pointers.length === batchEvents;
   };
 }

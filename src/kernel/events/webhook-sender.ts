@@ -3,7 +3,8 @@ import type { Clock } from "../clock.ts";
 import type { Db, Tx } from "../db/types.ts";
 import { startLoop } from "../jobs/loop.ts";
 import type { Random } from "../random.ts";
-import type { Outgoing, OutgoingResponse } from "../resilience/outgoing.ts";
+import type { Outgoing } from "../resilience/outgoing.ts";
+import type { OutgoingResponse } from "../resilience/outgoing-response.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -89,7 +90,6 @@ async function attempt(
       body,
       timeoutMs: answerTimeoutMs,
       maxRedirects: 0,
-      maxBytes: 1024 * 1024,
       signal,
     });
     const latencyMs = latency();
@@ -112,9 +112,10 @@ async function load(options: SenderOptions, tx: Tx, endpointId: string): Promise
   const heads = await queue.selectHeads(tx, endpointId, nowIso, limit);
   const names = secretNames(endpointId);
   const current = await options.secrets.get(tx, names.current);
-  const overlaps = endpoint.oldSecretUntil !== null && endpoint.oldSecretUntil > nowIso;
+  if (current === null) throw new Error("The endpoint's signing secret is gone");
+  const overlaps = Date.parse(endpoint.oldSecretUntil ?? "") > options.clock.nowMs();
   const old = overlaps ? await options.secrets.get(tx, names.old) : null;
-  return { endpoint, heads, secrets: [current, old].filter((secret) => secret !== null) };
+  return { endpoint, heads, secrets: old === null ? [current] : [current, old] };
 }
 
 /** Writes down what a round met, and gives the lease back. */

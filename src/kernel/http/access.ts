@@ -9,9 +9,10 @@ import { accessErrors } from "../access/errors.ts";
 import type { PermissionCatalogue } from "../access/permissions.ts";
 import { Problem, requestErrors } from "../errors.ts";
 import { identityErrors } from "../identity/errors.ts";
+import type { Principal } from "../identity/types.ts";
 import type { Decide, Limiter } from "./limiter.ts";
 import { bindLog } from "./request-log.ts";
-import type { Authenticate, Caller, RouteConfig } from "./types.ts";
+import type { Authenticate, RouteConfig } from "./types.ts";
 
 export interface AccessOptions {
   authenticate: Authenticate;
@@ -64,7 +65,7 @@ function requirePermission(permission: string, options: AccessOptions): onReques
   const { authenticate, limiter } = options;
 
   function admit(
-    caller: Caller,
+    caller: Principal,
     request: FastifyRequest,
     reply: FastifyReply,
     done: HookHandlerDoneFunction,

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { requestErrors } from "../errors.ts";
+import type { Principal } from "../identity/types.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 import {
   addressKey,
@@ -9,7 +10,6 @@ import {
   policyHeader,
   type Verdict,
 } from "./ratelimit.ts";
-import type { Caller } from "./types.ts";
 
 export interface LimiterOptions {
   buckets: Buckets;
@@ -29,7 +29,7 @@ export interface Limiter {
   /** Takes from the bucket of the client's address. */
   anonymous(request: FastifyRequest, reply: FastifyReply, decide: Decide): void;
   /** Takes from the tenant's bucket, and from the key's where there is one. */
-  caller(caller: Caller, reply: FastifyReply, decide: Decide): void;
+  caller(caller: Pick<Principal, "actor" | "tenant">, reply: FastifyReply, decide: Decide): void;
 }
 
 interface Policy {

@@ -13,6 +13,7 @@ import {
   isUniqueViolation,
 } from "../db/pg-errors.ts";
 import { Problem, requestErrors } from "../errors.ts";
+import { tooLarge } from "./body.ts";
 
 /** When to try again after a 503 that doesn't know better. */
 const RETRY_AFTER_SECONDS = 2;
@@ -115,7 +116,7 @@ export function sendProblem(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const problem = problemOf(error);
+  const problem = problemOf(isTooLarge(error) ? tooLarge(request.routeOptions.bodyLimit) : error);
   const { code, status } = problem;
   const cause = problem.options.cause;
   if (status >= 500 && code === requestErrors.internal.code) {
@@ -129,6 +130,11 @@ export function sendProblem(
   const text = problemText(problem, pathOf(request), request.id);
   // A buffer, since Fastify would add a charset to the type of a text, which JSON has none of.
   return reply.code(status).headers(problemHeaders(problem)).send(Buffer.from(text));
+}
+
+/** Fastify's refusal doesn't say what the limit is. */
+function isTooLarge(error: unknown): boolean {
+  return (error as FastifyError).code === "FST_ERR_CTP_BODY_TOO_LARGE";
 }
 
 function pathOf(request: FastifyRequest): string {

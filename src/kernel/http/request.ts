@@ -46,7 +46,7 @@ export function beginRequest(options: BeginOptions): onRequestHookHandler {
     limiter.anonymous(request, reply, (refusal) => {
       if (refusal) return done(refusal);
       answerUnmatched(app, crossOrigin, request, reply);
-      finish(meter, unmatched, request, reply);
+      finish(meter, unmatched, request, reply, "info");
     });
   };
 }
@@ -77,10 +77,14 @@ function faultOfAddress({ raw }: FastifyRequest): Error | null {
   }
 }
 
-/** The last thing: counting it, and one line in the log. */
-export function finishRequest(meter: RequestMeter, stats: RouteStats): onResponseHookHandler {
+/** The last thing: counting it, and one line in the log; at level debug where it is a probe. */
+export function finishRequest(
+  meter: RequestMeter,
+  stats: RouteStats,
+  level: "info" | "debug",
+): onResponseHookHandler {
   return (request, reply, done) => {
-    finish(meter, stats, request, reply);
+    finish(meter, stats, request, reply, level);
     done();
   };
 }
@@ -90,11 +94,12 @@ function finish(
   stats: RouteStats,
   request: FastifyRequest,
   reply: FastifyReply,
+  level: "info" | "debug",
 ): void {
   const { statusCode, elapsedTime } = reply;
   meter.record(stats, statusCode, elapsedTime);
   const { method, route } = stats;
-  request.log.info(
+  request.log[level](
     {
       method: method === "any" ? request.method : method,
       route,

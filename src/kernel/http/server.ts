@@ -142,7 +142,8 @@ export function createHttp(options: HttpOptions): Http {
     expectBody(route);
     sealCursors(route, cursors);
     const stats = meter.route(String(route.method), route.url);
-    route.onResponse = [...[route.onResponse ?? []].flat(), finishRequest(meter, stats)];
+    const level = route.config?.rateLimit === "none" ? "debug" : "info";
+    route.onResponse = [...[route.onResponse ?? []].flat(), finishRequest(meter, stats, level)];
     routes.push(documented(route, serviceName));
   });
   registerOwnRoutes(app, options, routes);

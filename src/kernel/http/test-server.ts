@@ -8,6 +8,7 @@ import type { PermissionCatalogue } from "../access/permissions.ts";
 import { type ManualClock, manualClock } from "../clock.ts";
 import { requestErrors } from "../errors.ts";
 import { identityErrors } from "../identity/errors.ts";
+import type { Principal } from "../identity/types.ts";
 import { seededRandom } from "../random.ts";
 import type { App } from "../service.ts";
 import { createHealth } from "../telemetry/health.ts";
@@ -15,7 +16,7 @@ import { createLogger } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 import { createHttp, type Http, type HttpOptions } from "./server.ts";
-import type { Authenticate, Caller } from "./types.ts";
+import type { Authenticate } from "./types.ts";
 
 export interface TestHttp extends Http {
   clock: ManualClock;
@@ -45,13 +46,13 @@ export const testPermissions: PermissionCatalogue = {
 };
 
 /** A caller by name: `Bearer ada` is a tenant admin of A, `bob` a user of A, `eve` an admin of B. */
-export function testCaller(name: string): Caller | null {
+export function testCaller(name: string): Principal | null {
   const all = new Map(Object.keys(testPermissions).map((permission) => [permission, "all" as const]));
   const user = new Map<string, "all" | "own">([
     ["thing:read", "all"],
     ["thing:update", "own"],
   ]);
-  const callers: Record<string, Pick<Caller, "tenant" | "permissions">> = {
+  const callers: Record<string, Pick<Principal, "tenant" | "permissions">> = {
     ada: { tenant: tenantA, permissions: all },
     bob: { tenant: tenantA, permissions: user },
     eve: { tenant: tenantB, permissions: all },
@@ -59,7 +60,13 @@ export function testCaller(name: string): Caller | null {
   const found = callers[name];
   if (!found) return null;
   const id = `0c000000-0000-7000-8000-0000000000${name.length}${name.charCodeAt(0) % 10}`;
-  return { ...found, actor: { kind: "user", id, userId: id, name } };
+  return {
+    ...found,
+    actor: { kind: "user", id, userId: id, name },
+    role: "user",
+    expiresAtMs: Number.POSITIVE_INFINITY,
+    platformAdmin: false,
+  };
 }
 
 export const testAuthenticate: Authenticate = ({ authorization = "" }) =>

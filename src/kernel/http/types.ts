@@ -1,20 +1,15 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { ErrorEntry } from "../errors.ts";
+import type { Principal } from "../identity/types.ts";
 import type { Actor, TenantRef } from "../tenancy/types.ts";
-
-/** Who makes a request: what this layer needs to know of identity's principal. */
-export interface Caller {
-  readonly actor: Actor;
-  readonly tenant: TenantRef;
-  /** What the caller may do, and whether to everything in the tenant or to its own only. */
-  readonly permissions: ReadonlyMap<string, "all" | "own">;
-}
 
 /**
  * Finds out who makes a request; null when it carries no credentials, a thrown `Problem` when they
  * are not good. Answering without a promise (from a cache) saves a turn of the event loop.
  */
-export type Authenticate = (headers: IncomingHttpHeaders) => Caller | null | Promise<Caller | null>;
+export type Authenticate = (
+  headers: IncomingHttpHeaders,
+) => Principal | null | Promise<Principal | null>;
 
 /** An entry of an error catalogue, as documentation lists it. */
 export interface DocumentedError {
@@ -70,7 +65,7 @@ declare module "fastify" {
     tenant: TenantRef;
     actor: Actor;
     /** Everything that authentication found out. */
-    principal: Caller;
+    principal: Principal;
     /** How far the route's permission reaches for this caller. */
     scope: "all" | "own";
     /** The body as it arrived, for signatures over it; null unless it was JSON. */

@@ -38,8 +38,8 @@ export interface Registration {
 
 /**
  * Makes an account and signs it in. Throws ERR_IDENTITY_EMAIL_TAKEN, also when an invitation is for
- * somebody who has an account: they sign in and accept it, so that an invitation, which may have
- * been read by others, never replaces a password.
+ * somebody who has an account: they sign in with it, so that an invitation, which may have been read
+ * by others, never replaces a password.
  */
 export async function register(
   deps: AccountDeps,
@@ -99,6 +99,8 @@ export interface Login {
   totp?: string | undefined;
   /** Slug or id. */
   tenant?: string | undefined;
+  /** The token of an invitation, to become a member by it and start there. */
+  invitation?: string | undefined;
 }
 
 /**
@@ -158,7 +160,11 @@ async function decide(
     await recordFailure(tx, deps, { user, attempt, client, why: "second factor" });
     return { problem: identityErrors.totp_invalid(), provesNothing: false };
   }
-  const standing = await findStanding(tx, user, credentials.tenant);
+  const { invitation, tenant } = credentials;
+  const standing =
+    invitation === undefined
+      ? await findStanding(tx, user, tenant)
+      : await useInvitation(tx, deps, { user, token: invitation, client });
   if (!standing) return { problem: identityErrors.no_tenant(), provesNothing: true };
   if (verdict.upgraded) {
     const change = { id: user.id, from: user.passwordHash, to: verdict.upgraded };

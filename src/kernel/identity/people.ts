@@ -1,17 +1,20 @@
 import { audit } from "../audit/audit.ts";
 import type { Tx } from "../db/types.ts";
+import { requestErrors } from "../errors.ts";
 import type { TenantRow } from "../tenancy/store.ts";
 import * as tenants from "../tenancy/store.ts";
 import { type Actor, systemActor } from "../tenancy/types.ts";
-import type { AccountDeps } from "./accounts.ts";
+import { type AccountDeps, assertPerson } from "./accounts.ts";
 import { normalEmail } from "./emails.ts";
+import { useInvitation } from "./invitations.ts";
 import { insertMembership, listOwnMemberships } from "./member-store.ts";
 import { assertPassword } from "./passwords.ts";
 import { revokeSessions } from "./session-store.ts";
+import type { Standing } from "./sessions.ts";
 import { createTenant } from "./tenants.ts";
+import type { Client, Principal } from "./types.ts";
 import * as users from "./user-store.ts";
 import type { UserRow } from "./user-store.ts";
-import { requestErrors } from "../errors.ts";
 
 const nowOf = (deps: Pick<AccountDeps, "clock">) => new Date(deps.clock.nowMs()).toISOString();
 
@@ -100,6 +103,22 @@ export async function createPlatformAdmin(
     });
     tx.afterCommit(() => deps.revocations.announce({ userId: user.id }));
     return { user: { ...user, platformAdmin: true, active: true }, tenant, created: !!inserted };
+  });
+}
+
+/**
+ * Accepts an invitation as somebody who has an account already. They then switch to the tenant, or
+ * name it at their next sign-in.
+ */
+export async function joinTenant(
+  deps: Pick<AccountDeps, "db" | "clock">,
+  input: { principal: Principal; invitation: string; client: Client },
+): Promise<Standing> {
+  const { userId } = assertPerson(input.principal);
+  return deps.db.inPlatform(async (tx) => {
+    const user = await users.findUser(tx, userId);
+    if (!user) throw requestErrors.not_found();
+    return useInvitation(tx, deps, { user, token: input.invitation, client: input.client });
   });
 }
 

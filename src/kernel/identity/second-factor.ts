@@ -5,7 +5,7 @@ import type { Random } from "../random.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { identityErrors } from "./errors.ts";
 import type { Passwords } from "./passwords.ts";
-import type { Throttle } from "./throttle.ts";
+import { orForgive, type Throttle } from "./throttle.ts";
 import {
   base32,
   matchTotp,
@@ -14,6 +14,7 @@ import {
   otpauthUrl,
   recoveryCodeHash,
 } from "./totp.ts";
+import type { Client, Principal } from "./types.ts";
 import * as users from "./user-store.ts";
 import type { UserRow } from "./user-store.ts";
 
@@ -105,23 +106,33 @@ export interface DisableTotpDeps extends SecondFactorDeps {
  */
 export async function disableTotp(
   deps: DisableTotpDeps,
-  who: { user: UserRow; address: string; password?: string; code?: string },
-  inTenant: <T>(work: (tx: Tx) => Promise<T>) => Promise<T>,
+  input: {
+    principal: Principal;
+    client: Client;
+    password?: string | undefined;
+    code?: string | undefined;
+  },
 ): Promise<void> {
-  const { user, password, code } = who;
-  if (!user.totpSecret) throw identityErrors.totp_not_enrolled();
-  const attempt = await deps.throttle.begin(user.email, who.address);
-  if (password !== undefined) {
-    const { ok } = await deps.passwords.verify(password, user.passwordHash);
-    if (!ok) throw identityErrors.wrong_password();
-  }
-  await inTenant(async (tx) => {
-    const locked = await users.lockUser(tx, user.id);
-    if (!locked) throw identityErrors.users_only();
-    const shown = password !== undefined || (await useSecondFactor(tx, deps, locked, code ?? ""));
-    if (!shown) throw identityErrors.totp_invalid();
-    await users.clearTotp(tx, user.id, nowOf(deps));
-    await deps.throttle.succeed(tx, attempt);
-    audit(tx, { action: "totp.disable", resource: { type: "user", id: user.id } });
+  const { principal, client, password, code } = input;
+  const { id: userId, name: email } = principal.actor;
+  const attempt = await deps.throttle.begin(email, client.address);
+  const shown = await orForgive(deps.throttle, attempt, async () => {
+    if (password === undefined) return null;
+    const user = await deps.db.inPlatform((tx) => users.findUser(tx, userId));
+    const { ok } = await deps.passwords.verify(password, user?.passwordHash ?? null);
+    return ok;
   });
+  if (shown === false) throw identityErrors.wrong_password();
+  const work = async (tx: Tx) => {
+    const user = await users.lockUser(tx, userId);
+    if (!user?.totpSecret) throw identityErrors.totp_not_enrolled();
+    if (!shown && !(await useSecondFactor(tx, deps, user, code ?? ""))) {
+      throw identityErrors.totp_invalid();
+    }
+    await users.clearTotp(tx, userId, nowOf(deps));
+    await deps.throttle.succeed(tx, attempt);
+    audit(tx, { action: "totp.disable", resource: { type: "user", id: userId } });
+  };
+  const on = { actor: principal.actor, requestId: client.requestId };
+  await deps.db.inTenant(principal.tenant, work, on);
 }

@@ -11,6 +11,8 @@ import { DeadlinePassed, outgoingErrors, toOutgoingProblem } from "./outgoing-er
 import { flatHeaders, responseOf } from "./outgoing-response.ts";
 import type { Exchange, OutgoingResponse } from "./outgoing-response.ts";
 
+export type { OutgoingResponse };
+
 export interface OutgoingInit {
   method?: string;
   headers?: Readonly<Record<string, string>>;

@@ -185,6 +185,14 @@ async function prepare(adminUrl: string): Promise<Access> {
         `${has(role.name) ? "alter" : "create"} role ${role.name} login ${how} password ${pg.escapeLiteral(scramVerifier(role.password))}`,
       );
     if (rows[0].superuser && !has(ownerRole)) await make(owner, "createrole createdb");
+    const { rows: administered } = await client.query(
+      `select from pg_auth_members where admin_option
+          and roleid = to_regrole('plimsoll_app') and member = to_regrole($1)`,
+      [ownerRole],
+    );
+    if (rows[0].superuser && administered.length === 0) {
+      await client.query(`grant plimsoll_app to ${ownerRole} with admin option`);
+    }
     if (!has(appRole)) {
       await make(app, "");
       await client.query(`grant plimsoll_app to ${appRole}`);

@@ -1,15 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestResponse } from "#kernel/testing/client.ts";
-import {
-  ifMatch,
-  makeProduct,
-  makeShop,
-  newProduct,
-  newShop,
-  refusal,
-  startOrders,
-} from "./testing.ts";
+import { ifMatch, makeProduct, makeShop, newProduct, refusal, startOrders } from "./testing.ts";
 
 for (const isolation of ["shared", "dedicated"] as const) {
   // Guards against a shop that can't be lived with: made, read, changed, retired, deleted.
@@ -98,13 +90,15 @@ for (const isolation of ["shared", "dedicated"] as const) {
       ["shops", shop.id],
       ["products", product.id],
     ]) {
+      const same = { "x-request-id": "same" };
+      const change = { active: false };
       const attempts = [
-        (path: string) => stranger.get(path),
-        (path: string) => stranger.get(`${path}/history`),
-        (path: string) => stranger.patch(path, { active: false }, ifMatch('"1"')),
-        (path: string) => stranger.patch(path, { active: false }, ifMatch('"7"')),
-        (path: string) => stranger.delete(path),
-        (path: string) => stranger.delete(path, ifMatch('"7"')),
+        (path: string) => stranger.get(path, same),
+        (path: string) => stranger.get(`${path}/history`, same),
+        (path: string) => stranger.patch(path, change, { ...same, ...ifMatch('"1"') }),
+        (path: string) => stranger.patch(path, change, { ...same, ...ifMatch('"7"') }),
+        (path: string) => stranger.delete(path, same),
+        (path: string) => stranger.delete(path, { ...same, ...ifMatch('"7"') }),
       ];
       for (const attempt of attempts) {
         const [foreign, unknown] = [

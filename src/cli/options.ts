@@ -1,0 +1,60 @@
+import { UsageError } from "./errors.ts";
+import type { Invocation, OptionSpec } from "./types.ts";
+
+/** A whole number, as text of an option. */
+export function integer(text: string): number {
+  const value = Number(text);
+  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new UsageError("It must be a whole number.");
+  }
+  return value;
+}
+
+/** A number from 0 to 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text === "" || !(value >= 0 && value <= 1)) throw new UsageError("It must be from 0 to 1.");
+  return value;
+}
+
+/** yes or no, as text of an option. */
+export function yesOrNo(text: string): boolean {
+  if (/^(yes|true|on|1)$/i.test(text)) return true;
+  if (/^(no|false|off|0)$/i.test(text)) return false;
+  throw new UsageError("It must be yes or no.");
+}
+
+/** Several values by commas; none for an empty text. */
+export function list(text: string): string[] {
+  return text
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+}
+
+/** The options of every list: pages, and all of them. */
+export const pageOptions: readonly OptionSpec[] = [
+  { flags: "--limit <count>", summary: "items on a page, 1 to 100", parse: integer },
+  { flags: "--cursor <cursor>", summary: "continue where the page before ended" },
+  { flags: "--all", summary: "every page" },
+];
+
+/** The query of a list: its page and those of its own filters that were given. */
+export function listQuery(
+  options: Invocation["options"],
+  filters: readonly string[] = [],
+): Record<string, string | number | boolean> {
+  const names = ["limit", "cursor", ...filters];
+  const given = names.filter((name) => options[name] !== undefined);
+  return Object.fromEntries(given.map((name) => [name, options[name] as string]));
+}
+
+/** Those members that were given as options; a body for a change holds nothing else. */
+export function given(
+  options: Invocation["options"],
+  names: readonly string[],
+): Record<string, unknown> {
+  return Object.fromEntries(
+    names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
+  );
+}

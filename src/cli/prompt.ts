@@ -1,0 +1,56 @@
+import { Writable } from "node:stream";
+import { UsageError } from "./errors.ts";
+import type { Surroundings } from "./types.ts";
+
+const stdinCharsAtMost = 10_000;
+
+type Terminal = Pick<Surroundings, "stdin" | "stderr">;
+
+/** Asks a person for a line; `isSecret` shows nothing of it. Without a terminal it is a usage error. */
+export async function ask(
+  { stdin, stderr }: Terminal,
+  question: string,
+  { isSecret = false, instead }: { isSecret?: boolean; instead: string },
+): Promise<string> {
+  if (!stdin.isTTY || !stderr.isTTY) throw new UsageError(`${instead} is needed`);
+  const { createInterface } = await import("node:readline/promises");
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
+  stderr.write(`${question}: `);
+  const lines = createInterface({ input: stdin, output: isSecret ? silent : stderr, terminal: true });
+  const stopped = new AbortController();
+  lines.once("SIGINT", () => stopped.abort());
+  try {
+    return await lines.question("", { signal: stopped.signal });
+  } catch (error) {
+    if (stopped.signal.aborted) throw new UsageError("Stopped");
+    throw error;
+  } finally {
+    lines.close();
+    if (isSecret) stderr.write("\n");
+  }
+}
+
+/** All of standard input as text, for `--password-stdin`, without the line break at its end. */
+export async function readStdin(stdin: NodeJS.ReadStream): Promise<string> {
+  let text = "";
+  stdin.setEncoding("utf8");
+  for await (const chunk of stdin) {
+    text += chunk;
+    if (text.length > stdinCharsAtMost) throw new UsageError("Standard input is too long");
+  }
+  return text.replace(/\r?\n$/, "");
+}
+
+/** A password from standard input or, asked twice where it is new, from the person at the terminal. */
+export async function readPassword(
+  terminal: Terminal,
+  { fromStdin, isNew = false }: { fromStdin: boolean; isNew?: boolean },
+): Promise<string> {
+  if (fromStdin) return readStdin(terminal.stdin);
+  const hidden = { isSecret: true, instead: "--password-stdin (or a terminal)" };
+  const password = await ask(terminal, "Password", hidden);
+  if (isNew && (await ask(terminal, "Again", hidden)) !== password) {
+    throw new UsageError("The two passwords differ");
+  }
+  return password;
+}

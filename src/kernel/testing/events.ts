@@ -1,0 +1,146 @@
+import { createServer, type IncomingHttpHeaders } from "node:http";
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
+import type { TestContext } from "node:test";
+import { type ManualClock, manualClock } from "../clock.ts";
+import { createDatabase } from "../db/pool.ts";
+import type { Db } from "../db/types.ts";
+import { relayConnection, relayOnce } from "../events/relay.ts";
+import { type Random, systemRandom } from "../random.ts";
+import { createLogger, type Logger } from "../telemetry/logger.ts";
+import { createMetrics, type Metrics } from "../telemetry/metrics.ts";
+import type { TenantRef } from "../tenancy/types.ts";
+import { type TestDatabase, testDatabase } from "./database.ts";
+
+export interface EventHouse extends TestDatabase {
+  db: Db;
+  clock: ManualClock;
+  random: Random;
+  metrics: Metrics;
+  log: Logger;
+  /** What was logged at level "warn" and above. */
+  logs: Record<string, unknown>[];
+  tenant(): TenantRef;
+  /** Hands out everything that waits, as the relay does. */
+  relay(toBroker?: boolean): Promise<number>;
+}
+
+/** A database with the kernel's tables and what events need around it; nothing runs by itself. */
+export async function eventHouse(t: TestContext): Promise<EventHouse> {
+  const cleanups: (() => Promise<void>)[] = [];
+  const database = await testDatabase({ after: (clean) => void cleanups.push(clean) });
+  const clock = manualClock();
+  const random = systemRandom(clock);
+  const logs: Record<string, unknown>[] = [];
+  const stream = { write: (line: string) => void logs.push(JSON.parse(line)) };
+  const log = createLogger({ level: "warn", stream });
+  const pool = createDatabase({ appUrl: database.appUrl, log });
+  const { client } = await relayConnection(database.appUrl);
+  t.after(async () => {
+    await client.end();
+    await pool.close();
+    for (const clean of cleanups) await clean();
+  });
+  return {
+    ...database,
+    db: pool.forService("platform"),
+    clock,
+    random,
+    metrics: createMetrics({ processMetrics: false }),
+    log,
+    logs,
+    tenant: () => ({ id: random.id(), isolation: "shared" }),
+    async relay(toBroker = false) {
+      let events = 0;
+      for (;;) {
+        const handed = await relayOnce(client, { clock, log, toBroker });
+        events += handed.events;
+        if (!handed.more) return events;
+      }
+    },
+  };
+}
+
+export interface Received {
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+export interface Receiver {
+  /** Where to send to, and the same as the allow-list of private hosts wants it. */
+  url: string;
+  host: string;
+  received: Received[];
+  /** How the next requests are answered: a status, or what to do with the request. */
+  answer(status: number, headers?: Record<string, string>, body?: string): void;
+}
+
+/** A webhook receiver on loopback. */
+export async function startReceiver(t: TestContext): Promise<Receiver> {
+  const received: Received[] = [];
+  let reply = { status: 200, headers: {} as Record<string, string>, body: "ok" };
+  const server = createServer(async (request, response) => {
+    let body = "";
+    for await (const chunk of request.setEncoding("utf8")) body += chunk;
+    received.push({ headers: request.headers, body });
+    response.writeHead(reply.status, reply.headers).end(reply.body);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}/hook`,
+    host: `127.0.0.1:${port}`,
+    received,
+    answer: (status, headers = {}, body = "") => {
+      reply = { status, headers, body };
+    },
+  };
+}
+
+export interface Proxy {
+  port: number;
+  /** Breaks every connection and refuses new ones. */
+  cut(): void;
+  restore(): void;
+}
+
+/** A TCP proxy that can fail, for outages of a component that other tests use too. */
+export async function startProxy(t: TestContext, host: string, port: number): Promise<Proxy> {
+  const sockets = new Set<Socket>();
+  let open = true;
+  const server = createTcpServer((inside) => {
+    if (!open) return void inside.destroy();
+    const outside = connect(port, host);
+    for (const [socket, other] of [
+      [inside, outside],
+      [outside, inside],
+    ] as const) {
+      sockets.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+      socket.pipe(other);
+    }
+  });
+  const cut = () => {
+    open = false;
+    for (const socket of sockets) socket.destroy();
+  };
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    cut();
+    server.close();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut,
+    restore: () => {
+      open = true;
+    },
+  };
+}

@@ -59,10 +59,10 @@ export function createClient(options: ClientOptions): Client {
       ? { ...given, headers: { "idempotency-key": random.id(), ...given.headers } }
       : given;
     const isSignedIn = !call.isAnonymous && !apiKey;
-    const headers = apiKey && !call.isAnonymous ? { "x-api-key": apiKey } : {};
+    const key: Record<string, string> = apiKey && !call.isAnonymous ? { "x-api-key": apiKey } : {};
     const response = isSignedIn
       ? await sendSignedIn(call)
-      : await patiently(clock, call, () => transport.send(call, headers));
+      : await patiently(clock, call, () => transport.send(call, key));
     if (!response.ok) throw await refusal(response);
     return response;
   }

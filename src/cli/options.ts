@@ -45,8 +45,7 @@ export function listQuery(
   filters: readonly string[] = [],
 ): Record<string, string | number | boolean> {
   const names = ["limit", "cursor", ...filters];
-  const given = names.filter((name) => options[name] !== undefined);
-  return Object.fromEntries(given.map((name) => [name, options[name] as string]));
+  return given(options, names) as Record<string, string | number | boolean>;
 }
 
 /** Those members that were given as options; a body for a change holds nothing else. */
@@ -57,4 +56,10 @@ export function given(
   return Object.fromEntries(
     names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]),
   );
+}
+
+/** An option's text; undefined when it was not given. */
+export function textOf(options: Invocation["options"], name: string): string | undefined {
+  const value = options[name];
+  return typeof value === "string" ? value : undefined;
 }

@@ -1,7 +1,7 @@
 import { ApiError, CommandError } from "./errors.ts";
 import { type Column, formatRecord, formatTable } from "./table.ts";
 import { oneLine } from "./text.ts";
-import type { Surroundings } from "./types.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 export interface Page {
   items: Record<string, unknown>[];
@@ -108,7 +108,9 @@ function describeError(error: unknown, paint: Output["paint"]): string[] {
     return [`${cross} ${error instanceof Error ? error.message : String(error)}`];
   }
   const { title, status, detail, code, requestId, errors } = error.problem;
-  const lines = [`${cross} ${oneLine(title)} ${paint("dim", `(${[status, code].join(" ").trim()})`)}`];
+  const lines = [
+    `${cross} ${oneLine(title)} ${paint("dim", `(${[status, code].join(" ").trim()})`)}`,
+  ];
   if (detail && detail !== title) lines.push(`  ${oneLine(detail)}`);
   for (const { path, message } of errors ?? []) {
     lines.push(`  ${paint("yellow", oneLine(path || "body"))} ${oneLine(message)}`);

@@ -14,7 +14,10 @@ export function addCommand(
   for (const child of spec.commands ?? []) addCommand(command, child, invoke);
   if (!spec.run) return;
   command.action((...given: unknown[]) => {
-    const values = given.slice(0, -2).flat().filter((value) => value !== undefined);
+    const values = given
+      .slice(0, -2)
+      .flat()
+      .filter((value) => value !== undefined);
     return invoke(spec, { args: values.map(String), options: command.optsWithGlobals() });
   });
 }

@@ -1,12 +1,12 @@
 import { Writable } from "node:stream";
 import { UsageError } from "./errors.ts";
-import type { Surroundings } from "./types.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 const stdinCharsAtMost = 10_000;
 
 type Terminal = Pick<Surroundings, "stdin" | "stderr">;
 
-/** Asks a person for a line; `isSecret` shows nothing of it. Without a terminal it is a usage error. */
+/** Asks a person for a line, a secret one unseen; a usage error where there is no terminal. */
 export async function ask(
   { stdin, stderr }: Terminal,
   question: string,
@@ -16,7 +16,11 @@ export async function ask(
   const { createInterface } = await import("node:readline/promises");
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   stderr.write(`${question}: `);
-  const lines = createInterface({ input: stdin, output: isSecret ? silent : stderr, terminal: true });
+  const lines = createInterface({
+    input: stdin,
+    output: isSecret ? silent : stderr,
+    terminal: true,
+  });
   const stopped = new AbortController();
   lines.once("SIGINT", () => stopped.abort());
   try {
@@ -41,7 +45,7 @@ export async function readStdin(stdin: NodeJS.ReadStream): Promise<string> {
   return text.replace(/\r?\n$/, "");
 }
 
-/** A password from standard input or, asked twice where it is new, from the person at the terminal. */
+/** A password from standard input or from the person at the terminal, who is asked twice if new. */
 export async function readPassword(
   terminal: Terminal,
   { fromStdin, isNew = false }: { fromStdin: boolean; isNew?: boolean },

@@ -64,7 +64,8 @@ export function createSession(transport: Transport, store: CredentialStore, cloc
     renew,
     async current() {
       const credentials = await store.get(origin);
-      if (!credentials || credentials.expiresAtMs - renewAheadMs > clock.nowMs()) return credentials;
+      if (!credentials || credentials.expiresAtMs - renewAheadMs > clock.nowMs())
+        return credentials;
       return renew(credentials.accessToken);
     },
     begin: (answer) => store.locked(() => keep(answer)),

@@ -8,10 +8,11 @@ export interface Column {
 
 const gap = "  ";
 const narrowestColumns = 6;
+const identifier = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * Rows as aligned columns, numbers to the right. With `widthColumns` (a terminal's) no line is longer:
- * the widest columns give way first, identifiers (36 columns) last, because they get copied.
+ * Rows as aligned columns, numbers to the right. With `widthColumns` (a terminal's) no line is
+ * longer: the widest columns give way first, identifiers last, because they get copied.
  */
 export function formatTable(
   columns: readonly Column[],
@@ -26,7 +27,8 @@ export function formatTable(
   const natural = titles.map((title, index) =>
     Math.max(displayWidth(title), ...texts.map((row) => displayWidth(row[index] as string))),
   );
-  const widths = shrink(natural, options.widthColumns ?? Number.POSITIVE_INFINITY);
+  const isId = columns.map((_, index) => texts.some((row) => identifier.test(row[index] ?? "")));
+  const widths = shrink(natural, isId, options.widthColumns ?? Number.POSITIVE_INFINITY);
   const isNumeric = columns.map((_, index) =>
     cells.every((row) => row[index] === null || typeof row[index] === "number"),
   );
@@ -42,19 +44,17 @@ export function formatTable(
   return [heading(line(titles)), ...texts.map(line)];
 }
 
-const identifierColumns = 36;
-
-function shrink(natural: readonly number[], widthColumns: number): number[] {
+/** Takes columns from whichever is widest, from identifiers only when nothing else has any left. */
+function shrink(natural: readonly number[], isId: readonly boolean[], widthColumns: number) {
   const widths = [...natural];
-  const total = () => widths.reduce((sum, width) => sum + width, 0) + gap.length * (widths.length - 1);
-  for (const canGive of [
-    (width: number) => width > narrowestColumns && width !== identifierColumns,
-    (width: number) => width > narrowestColumns,
-  ]) {
-    while (total() > widthColumns) {
-      const widest = Math.max(...widths.filter(canGive));
-      if (!Number.isFinite(widest)) break;
-      widths[widths.indexOf(widest)] = widest - 1;
+  let excess = widths.reduce((sum, width) => sum + width + gap.length, -gap.length) - widthColumns;
+  for (const fromIds of [false, true]) {
+    const givers = widths.map((_, index) => index).filter((index) => isId[index] === fromIds);
+    while (excess > 0) {
+      const [widest] = givers.toSorted((a, b) => (widths[b] as number) - (widths[a] as number));
+      if (widest === undefined || (widths[widest] as number) <= narrowestColumns) break;
+      widths[widest] = (widths[widest] as number) - 1;
+      excess -= 1;
     }
   }
   return widths;
@@ -81,5 +81,8 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** `createdAt` as "created at". */
 function spaced(name: string): string {
-  return name.replace(/([a-z0-9])([A-Z])/g, (_, before, letter) => `${before} ${letter.toLowerCase()}`);
+  return name.replace(
+    /([a-z0-9])([A-Z])/g,
+    (_, before, letter) => `${before} ${letter.toLowerCase()}`,
+  );
 }

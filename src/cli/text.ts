@@ -1,5 +1,9 @@
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
-const isWide = /\p{Extended_Pictographic}|[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6]/u;
+const isWide = new RegExp(
+  "[\\p{Extended_Pictographic}\\u1100-\\u115f\\u2e80-\\ua4cf\\uac00-\\ud7a3" +
+    "\\uf900-\\ufaff\\ufe30-\\ufe4f\\uff00-\\uff60\\uffe0-\\uffe6]",
+  "u",
+);
 const isPlain = /^[\x20-\x7e]*$/;
 const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
@@ -49,7 +53,7 @@ export function readable(value: unknown): string {
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (Array.isArray(value)) return value.length === 0 ? "–" : value.map(readable).join(", ");
   if (typeof value === "object") return oneLine(JSON.stringify(value));
-  const text = String(value);
+  const text = typeof value === "string" ? value : JSON.stringify(value);
   const time = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})(\.\d+)?Z$/.exec(text);
   return time ? `${time[1]} ${time[2]}Z` : oneLine(text);
 }

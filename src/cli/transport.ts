@@ -29,6 +29,17 @@ const retryDelayMs = 300;
 /** Statuses of a server that is not there for the moment: a restart, a full queue. */
 const passing = new Set([502, 503, 504]);
 
+/** No answer came. */
+class NoAnswer extends CommandError {
+  /** The connection broke; where nothing listens or nothing comes, trying again at once is idle. */
+  readonly isBroken: boolean;
+
+  constructor(message: string, isBroken: boolean) {
+    super(message, "Start it with `npm start`, or name another with --api or PLIMSOLL_API.");
+    this.isBroken = isBroken;
+  }
+}
+
 /** Puts values into a path, encoded: path`/shops/${id}`. */
 export function path(parts: TemplateStringsArray, ...values: readonly string[]): string {
   return parts.reduce((text, part, index) => {
@@ -36,7 +47,7 @@ export function path(parts: TemplateStringsArray, ...values: readonly string[]):
   });
 }
 
-/** Sends requests to the API at `api`; a redirect is an error, since it would carry credentials away. */
+/** Sends requests to the API at `api`; a redirect is an error: it would carry credentials away. */
 export function createTransport(api: string, send: typeof fetch): Transport {
   const origin = originOf(api);
   return {
@@ -44,9 +55,7 @@ export function createTransport(api: string, send: typeof fetch): Transport {
     async send(call, credentials = {}) {
       const timeout = new AbortController();
       const timer = setTimeout(() => timeout.abort(), headersTimeoutMs);
-      const signal = call.signal
-        ? AbortSignal.any([call.signal, timeout.signal])
-        : timeout.signal;
+      const signal = call.signal ? AbortSignal.any([call.signal, timeout.signal]) : timeout.signal;
       try {
         return await send(urlOf(origin, call), { ...requestOf(call, credentials), signal });
       } catch (error) {
@@ -72,7 +81,8 @@ function requestOf(call: Call, credentials: Readonly<Record<string, string>>): R
   const headers = { accept: "application/json", ...credentials, ...call.headers };
   const redirect = "error" as const;
   if (body === undefined) return { method, headers, redirect };
-  if (body instanceof Uint8Array) return { method, headers, redirect, body: body as BodyInit };
+  if (body instanceof Uint8Array)
+    return { method, headers, redirect, body: body as Uint8Array<ArrayBuffer> };
   if (body instanceof ReadableStream) return { method, headers, redirect, body, duplex: "half" };
   return {
     method,
@@ -89,8 +99,8 @@ function mayRepeat({ method = "GET", body, headers }: Call): boolean {
 }
 
 /**
- * Runs `attempt`, again (3 times at most) when the call may be repeated and the server was not there
- * or said that it will be back.
+ * Runs `attempt`, again (3 times at most) when the call may be repeated and its connection broke or
+ * the server said that it will be back.
  */
 export async function patiently(
   clock: Clock,
@@ -104,7 +114,7 @@ export async function patiently(
       if (isLast || !passing.has(response.status)) return response;
       await response.body?.cancel();
     } catch (error) {
-      if (isLast || !(error instanceof CommandError)) throw error;
+      if (isLast || !(error instanceof NoAnswer && error.isBroken)) throw error;
     }
     await clock.sleep(retryDelayMs * count, call.signal);
   }
@@ -145,11 +155,12 @@ function originOf(api: string): string {
   return url.origin;
 }
 
-function unreachable(origin: string, error: unknown, isTimeout: boolean): CommandError {
-  const cause = (error as { cause?: { code?: string; message?: string } }).cause;
-  const hint = "Start it with `npm start`, or name another with --api or PLIMSOLL_API.";
-  if (isTimeout) return new CommandError(`${origin} does not answer`, hint);
-  if (cause?.code === "ECONNREFUSED") return new CommandError(`Nothing listens at ${origin}`, hint);
-  const why = cause?.code ?? cause?.message ?? String(error);
-  return new CommandError(`${origin} can't be reached (${why})`, hint);
+const brokenCodes = new Set(["ECONNRESET", "EPIPE", "UND_ERR_SOCKET"]);
+
+function unreachable(origin: string, error: unknown, isTimeout: boolean): NoAnswer {
+  const { code, message } = (error as { cause?: { code?: string; message?: string } }).cause ?? {};
+  if (isTimeout) return new NoAnswer(`${origin} does not answer`, false);
+  if (code === "ECONNREFUSED") return new NoAnswer(`Nothing listens at ${origin}`, false);
+  const why = code ?? message ?? String(error);
+  return new NoAnswer(`${origin} can't be reached (${why})`, brokenCodes.has(code ?? ""));
 }

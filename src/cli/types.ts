@@ -1,5 +1,6 @@
 import type { Client } from "./client.ts";
 import type { Output } from "./output.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** What a command says of an option; `flags` as commander reads them: "--limit <count>". */
 export interface OptionSpec {
@@ -20,6 +21,7 @@ export interface Invocation {
   options: Readonly<Record<string, unknown>>;
   client: Client;
   out: Output;
+  surroundings: Surroundings;
 }
 
 export interface CommandSpec {
@@ -31,13 +33,4 @@ export interface CommandSpec {
   help?: string;
   run?: (invocation: Invocation) => Promise<void>;
   commands?: readonly CommandSpec[];
-}
-
-/** The environment of a run, so that tests need no process of their own. */
-export interface Surroundings {
-  env: Readonly<Record<string, string | undefined>>;
-  homeDir: string;
-  stdin: NodeJS.ReadStream;
-  stdout: NodeJS.WriteStream;
-  stderr: NodeJS.WriteStream;
 }

@@ -1,4 +1,3 @@
-import type { Roles } from "./access/roles.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { provisionDedicated } from "./db/migrate.ts";
@@ -10,6 +9,7 @@ import { createRevocations } from "./identity/revocations.ts";
 import { startKeyRing } from "./identity/signing-keys.ts";
 import { createThrottle } from "./identity/throttle.ts";
 import { createTokens } from "./identity/tokens.ts";
+import type { Roles } from "./identity/types.ts";
 import type { PlatformParts } from "./platform-parts.ts";
 import type { Random } from "./random.ts";
 import type { Sealer } from "./secrets/seal.ts";

@@ -20,6 +20,7 @@ import { createOutgoing } from "./resilience/outgoing.ts";
 import { createPolicies } from "./resilience/policies.ts";
 import { createSealer, type Sealer } from "./secrets/seal.ts";
 import { createSecrets } from "./secrets/secrets.ts";
+import { createSettings, mergeSettings } from "./settings.ts";
 import type { AnyService, KernelDeps } from "./service.ts";
 import { createHealth } from "./telemetry/health.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
@@ -98,7 +99,15 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
   await flags.load();
   flags.start();
   closing.defer(() => flags.stop());
-  const common = createCommon(assembly, { metrics, sealer, flags });
+  const secrets = createSecrets(sealer);
+  const settings = createSettings({
+    catalogue: mergeSettings(services),
+    secrets,
+    db: database.forService("platform"),
+    clock,
+    log,
+  });
+  const common = createCommon(assembly, { metrics, secrets, settings, flags });
   const permissions = mergePermissions(services.map((service) => service.permissions));
   const { ownerUrl } = opened;
   const roles = createRoles(permissions);
@@ -134,6 +143,7 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
     authenticate: identity.authenticator.authenticate,
     errors: [...kernelErrors, ...services.map((service) => service.errors)],
     version: assembly.version,
+    tenantLimit: (tenant) => settings.peek<number>(tenant, "platform.requests_per_minute"),
   });
   const jobs = createJobAdmin(ownerUrl, log);
   closing.defer(() => jobs.close());
@@ -171,7 +181,7 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
 
 function createCommon(
   { config, clock, random, log, closing }: Assembly,
-  { metrics, sealer, flags }: { metrics: Metrics; sealer: Sealer; flags: Flags },
+  { metrics, flags, secrets, settings }: Pick<CommonDeps, "metrics" | "flags" | "secrets" | "settings">,
 ): CommonDeps {
   const outgoing = createOutgoing({
     allowPrivateHosts: config.allowPrivateHosts,
@@ -197,7 +207,8 @@ function createCommon(
       maxBytes: config.limits.cacheBytes,
     }),
     flags,
-    secrets: createSecrets(sealer),
+    secrets,
+    settings,
   };
 }
 

@@ -143,7 +143,8 @@ test("bytes are estimated in bounded time", () => {
   assert.ok(estimateBytes(cyclic) > 0);
 });
 
-// Guards against any order of calls in which the cache answers what was never set, or keeps what is gone.
+// Guards against any order of calls in which the cache answers what was never set, or keeps what is
+// gone.
 test("the cache behaves like a map with expiry, whatever is done in whatever order", () => {
   const command = fc.record({
     what: fc.constantFrom("set", "get", "delete", "invalidate", "clear", "advance"),

@@ -51,6 +51,7 @@ export function manualClock(startMs = Date.UTC(2026, 0, 1)): ManualClock {
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason);
+        if (ms <= 0) return resolve();
         const sleeper = { dueMs: now + ms, wake: resolve };
         sleepers.push(sleeper);
         signal?.addEventListener(

@@ -224,7 +224,8 @@ test("what `secrets generate` prints starts a production server, and differs eac
   assert.notEqual(text, generateProductionEnv(random));
 });
 
-// Guards against development secrets that change at a restart (nothing opens any more) or are readable.
+// Guards against development secrets that change at a restart (nothing opens any more) or are
+// readable.
 test("development secrets are made once, for their owner only", (t) => {
   const dataDir = join(mkdtempSync(join(tmpdir(), "plimsoll-config-")), "data");
   t.after(() => rmSync(dataDir, { recursive: true, force: true }));

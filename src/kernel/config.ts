@@ -63,7 +63,9 @@ export interface Config {
   readonly otlpEndpoint?: string;
   readonly oidc?: OidcConfig;
   readonly corsOrigins: readonly string[];
-  /** Addresses or CIDR ranges of proxies to believe; false for none, a number for that many hops. */
+  /**
+   * Addresses or CIDR ranges of proxies to believe; false for none, a number for that many hops.
+   */
   readonly trustProxy: boolean | number | readonly string[];
   /** `host` or `host:port` that outgoing requests may reach although private. */
   readonly allowPrivateHosts: readonly string[];
@@ -99,7 +101,9 @@ export class ConfigError extends Error {
   }
 }
 
-/** Checks the environment against the schema and answers the configuration, or throws `ConfigError`. */
+/**
+ * Checks the environment against the schema and answers the configuration, or throws `ConfigError`.
+ */
 export function loadConfig(env: EnvironmentVariables, options: LoadOptions = {}): Config {
   const { values, faults } = readVariables(env);
   const flags = readFlags(env);

@@ -99,7 +99,7 @@ test("a tenant's override beats one for all, and that the environment", async (t
 });
 
 // Guards against a switch that one process obeys and another never hears of.
-test("another process follows within 5 s, and goes on with what it knows without a database", async (t) => {
+test("another process follows within 5 s, or keeps what it knows", async (t) => {
   const { db, clock, make, lines } = await start(t);
   const here = make();
   let down = false;

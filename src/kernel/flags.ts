@@ -1,6 +1,13 @@
 import type { Clock } from "./clock.ts";
 import type { Db, Transaction } from "./db/types.ts";
-import { defineErrors } from "./errors.ts";
+import {
+  flagErrors,
+  readOverrides,
+  setOfTenant,
+  storeForAll,
+  storeForTenant,
+} from "./flags-store.ts";
+import type { Overrides } from "./flags-store.ts";
 import type { Logger } from "./telemetry/logger.ts";
 
 export interface FlagStatus {
@@ -42,94 +49,25 @@ export interface FlagsOptions {
   log: Logger;
 }
 
-export const flagErrors = defineErrors("flags", {
-  bad_name: { status: 422, title: "The flag's name is not valid" },
-  too_many: { status: 409, title: "There are as many overrides of flags as there may be" },
-  no_such_tenant: { status: 422, title: "The tenant of the override does not exist" },
-});
-
 const namePattern = /^[a-z][a-z0-9_]{0,62}$/;
 const refreshMs = 4_000;
-const maxFlags = 500;
-const maxTenantOverrides = 10_000;
-
-interface Overrides {
-  byName: Map<string, boolean>;
-  /** By flag, then by tenant. */
-  byTenant: Map<string, Map<string, boolean>>;
-}
-
-async function readOverrides(tx: Transaction): Promise<Overrides> {
-  const [flags, tenants] = await tx.batch([
-    { text: `select name, is_on as "on" from platform.flag limit ${maxFlags}` },
-    {
-      text: `select name, of_tenant as "tenantId", is_on as "on" from platform.flag_tenant
-              order by name, of_tenant limit ${maxTenantOverrides}`,
-    },
-  ]);
-  const byName = new Map<string, boolean>();
-  for (const row of flags?.rows ?? []) byName.set(row["name"] as string, row["on"] as boolean);
-  const byTenant: Overrides["byTenant"] = new Map();
-  for (const row of tenants?.rows ?? []) {
-    setOfTenant(byTenant, row["name"] as string, row["tenantId"] as string, row["on"] as boolean);
-  }
-  return { byName, byTenant };
-}
-
-function setOfTenant(
-  byTenant: Overrides["byTenant"],
-  name: string,
-  tenantId: string,
-  on: boolean | null,
-): void {
-  const tenants = byTenant.get(name) ?? new Map<string, boolean>();
-  if (on === null) tenants.delete(tenantId);
-  else tenants.set(tenantId, on);
-  if (tenants.size > 0) byTenant.set(name, tenants);
-  else byTenant.delete(name);
-}
-
-async function storeForAll(tx: Transaction, name: string, on: boolean | null): Promise<void> {
-  if (on === null) {
-    await tx.query("delete from platform.flag where name = $1", [name]);
-    return;
-  }
-  const { rowCount } = await tx.query(
-    `insert into platform.flag as f (name, is_on)
-     select $1, $2
-      where exists (select from platform.flag where name = $1)
-         or (select count(*) from platform.flag) < ${maxFlags}
-         on conflict (name) do update set is_on = excluded.is_on, updated_at = now()`,
-    [name, on],
-  );
-  if (rowCount === 0) throw flagErrors.too_many({ detail: `At most ${maxFlags} flags.` });
-}
-
-async function storeForTenant(
-  tx: Transaction,
-  name: string,
-  on: boolean | null,
-  tenantId: string,
+async function keepFresh(
+  load: () => Promise<void>,
+  signal: AbortSignal,
+  clock: Clock,
+  log: Logger,
 ): Promise<void> {
-  if (on === null) {
-    await tx.query("delete from platform.flag_tenant where name = $1 and of_tenant = $2", [
-      name,
-      tenantId,
-    ]);
-    return;
-  }
-  const tenant = await tx.query("select from platform.tenant where id = $1", [tenantId]);
-  if (tenant.rowCount === 0) throw flagErrors.no_such_tenant();
-  const { rowCount } = await tx.query(
-    `insert into platform.flag_tenant as f (name, of_tenant, is_on)
-     select $1, $2, $3
-      where exists (select from platform.flag_tenant where name = $1 and of_tenant = $2)
-         or (select count(*) from platform.flag_tenant) < ${maxTenantOverrides}
-         on conflict (name, of_tenant) do update set is_on = excluded.is_on, updated_at = now()`,
-    [name, tenantId, on],
-  );
-  if (rowCount === 0) {
-    throw flagErrors.too_many({ detail: `At most ${maxTenantOverrides} overrides for tenants.` });
+  let failing = false;
+  while (!signal.aborted) {
+    try {
+      await clock.sleep(refreshMs, signal);
+      await load();
+      failing = false;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!failing) log.warn({ err: error }, "flags could not be read; the last ones hold");
+      failing = true;
+    }
   }
 }
 
@@ -137,7 +75,6 @@ async function storeForTenant(
 export function createFlags({ environment, db, clock, log }: FlagsOptions): Flags {
   let overrides: Overrides = { byName: new Map(), byTenant: new Map() };
   let changes = 0;
-  let failing = false;
   let stopping: AbortController | null = null;
   let loop: Promise<void> = Promise.resolve();
 
@@ -169,20 +106,6 @@ export function createFlags({ environment, db, clock, log }: FlagsOptions): Flag
     if (changes === before) overrides = read;
   };
 
-  const refresh = async (signal: AbortSignal): Promise<void> => {
-    while (!signal.aborted) {
-      try {
-        await clock.sleep(refreshMs, signal);
-        await load();
-        failing = false;
-      } catch (error) {
-        if (signal.aborted) return;
-        if (!failing) log.warn({ err: error }, "flags could not be read; the last ones hold");
-        failing = true;
-      }
-    }
-  };
-
   const remember = (name: string, on: boolean | null, tenantId: string | undefined) => {
     changes += 1;
     if (tenantId !== undefined) setOfTenant(overrides.byTenant, name, tenantId, on);
@@ -211,7 +134,7 @@ export function createFlags({ environment, db, clock, log }: FlagsOptions): Flag
     start() {
       if (stopping) return;
       stopping = new AbortController();
-      loop = refresh(stopping.signal);
+      loop = keepFresh(load, stopping.signal, clock, log);
     },
     async stop() {
       stopping?.abort();

@@ -1,11 +1,12 @@
 import { accessErrors } from "./access/errors.ts";
 import { type ErrorCatalogue, requestErrors } from "./errors.ts";
 import { identityErrors } from "./identity/errors.ts";
-import { flagErrors } from "./flags.ts";
+import { flagErrors } from "./flags-store.ts";
 import { faultErrors } from "./resilience/faults.ts";
 import { outgoingErrors } from "./resilience/outgoing-errors.ts";
 import { dependencyErrors } from "./resilience/policies.ts";
 import { secretErrors } from "./secrets/seal.ts";
+import { settingErrors } from "./settings.ts";
 import { tenancyErrors } from "./tenancy/errors.ts";
 
 /** Every catalogue that the kernel itself answers from; services bring their own. */
@@ -18,5 +19,6 @@ export const kernelErrors: readonly ErrorCatalogue[] = [
   dependencyErrors,
   faultErrors,
   flagErrors,
+  settingErrors,
   outgoingErrors,
 ];

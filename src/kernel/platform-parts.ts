@@ -1,4 +1,3 @@
-import type { Roles } from "./access/roles.ts";
 import type { AccountDeps } from "./identity/accounts.ts";
 import type { Authenticator } from "./identity/authenticate.ts";
 import type { Passwords } from "./identity/passwords.ts";
@@ -7,6 +6,7 @@ import type { KeyRing } from "./identity/signing-keys.ts";
 import type { Provision } from "./identity/tenants.ts";
 import type { Throttle } from "./identity/throttle.ts";
 import type { Tokens } from "./identity/tokens.ts";
+import type { Roles } from "./identity/types.ts";
 import type { JobAdmin } from "./jobs/admin.ts";
 import type { EventStreams } from "./http/sse.ts";
 import type { Sealer } from "./secrets/seal.ts";

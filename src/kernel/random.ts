@@ -6,13 +6,16 @@ export interface Random {
   bytes(length: number): Buffer;
   /** A float in [0, 1). */
   float(): number;
-  /** A UUID version 7 (RFC 9562): sorts by time of making, to the millisecond. */
+  /** A UUID version 7 (RFC 9562): those of one process sort in the order in which they were made. */
   id(): string;
 }
 
-function uuidV7(nowMs: number, bytes: Buffer): string {
-  bytes.writeUIntBE(nowMs, 0, 6);
-  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x70;
+const SEQUENCE_MAX = 0xfff;
+
+/** The 12 bits after the version count the ids of one millisecond (RFC 9562, 6.2, method 1). */
+function uuidV7(timeMs: number, sequence: number, bytes: Buffer): string {
+  bytes.writeUIntBE(timeMs, 0, 6);
+  bytes.writeUInt16BE(0x7000 | sequence, 6);
   bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80;
   const hex = bytes.toString("hex");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
@@ -26,10 +29,25 @@ function randomFrom(
   bytes: (length: number) => Buffer,
   idBytes: () => Buffer = () => bytes(ID_BYTES),
 ): Random {
+  let timeMs = 0;
+  let sequence = 0;
   return {
     bytes,
     float: () => bytes(6).readUIntBE(0, 6) / 2 ** 48,
-    id: () => uuidV7(clock.nowMs(), idBytes()),
+    id() {
+      const nowMs = clock.nowMs();
+      if (nowMs > timeMs) {
+        timeMs = nowMs;
+        sequence = 0;
+      } else if (sequence < SEQUENCE_MAX) {
+        sequence += 1;
+      } else {
+        // More than 4,096 in one millisecond borrow from the next one.
+        timeMs += 1;
+        sequence = 0;
+      }
+      return uuidV7(timeMs, sequence, idBytes());
+    },
   };
 }
 

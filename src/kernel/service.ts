@@ -13,6 +13,7 @@ import type { Faults } from "./resilience/faults.ts";
 import type { Outgoing } from "./resilience/outgoing.ts";
 import type { Policies } from "./resilience/policies.ts";
 import type { Secrets } from "./secrets/secrets.ts";
+import type { SettingCatalogue, Settings } from "./settings.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import type { Metrics } from "./telemetry/metrics.ts";
 
@@ -30,6 +31,7 @@ export interface KernelDeps {
   readonly policies: Policies;
   readonly outgoing: Outgoing;
   readonly secrets: Secrets;
+  readonly settings: Settings;
   readonly cache: Cache;
   readonly metrics: Metrics;
 }
@@ -56,13 +58,14 @@ export type Routes<Deps = KernelDeps> = (app: App, deps: Deps) => void;
  * Runs a change for a request: one tenant transaction that claims the Idempotency-Key, does `work`,
  * keeps the answer's bytes for replay and commits. Resolves to what `work` returned, for the handler
  * to return in turn, so that its type is held against the route's schema; the reply already carries
- * `status`, the ETag of its `version` and the bytes that were kept. `http/mutation.ts` has the steps.
+ * `status`, the ETag of its `version` and the bytes that were kept. Null from `work` is answered 404.
+ * `http/mutation.ts` has the steps.
  */
 export type Mutate = <T>(
   request: MutatingRequest,
   reply: MutatingReply,
   status: number,
-  work: (tx: Tx) => Promise<T>,
+  work: (tx: Tx) => Promise<T | null>,
 ) => Promise<T>;
 
 /** Requests and replies of any route, whatever its schemas. */
@@ -82,6 +85,8 @@ export interface Service<Deps = KernelDeps> {
   readonly migrations?: URL;
   /** Environment variables that it reads from `config.service`: whole names, or beginnings (`LEASES_`). */
   readonly variables?: readonly string[];
+  /** What a tenant, or a platform admin for it, may choose; its own secrets among them. */
+  readonly settings?: SettingCatalogue;
   /** Makes what the service needs beyond the kernel's deps, once per process. */
   readonly start?: (deps: KernelDeps) => Promise<{ deps: Deps; stop?: () => Promise<void> }>;
   /** Fills an empty demo tenant, in one transaction. */

@@ -42,6 +42,8 @@ export interface TestApp {
   person(tenant: string, role?: TestRole): Promise<Person>;
 }
 
+const stepMs = 100;
+
 /** The real server on a database of its own, with a clock that stands still until it is told. */
 export async function startTestApp(t: Cleanup, options: TestAppOptions): Promise<TestApp> {
   const dropDatabase: (() => Promise<void>)[] = [];
@@ -52,7 +54,7 @@ export async function startTestApp(t: Cleanup, options: TestAppOptions): Promise
   const stream = { write: (line: string) => void logs.push(JSON.parse(line)) };
   let app: RunningApp | null = null;
   t.after(async () => {
-    await app?.stop();
+    if (app) await stopWhileTimePasses(app, clock);
     for (const drop of dropDatabase) await drop();
   });
   app = await startApp({
@@ -65,6 +67,19 @@ export async function startTestApp(t: Cleanup, options: TestAppOptions): Promise
   });
   await app.mount();
   return { app, clock, logs, ...callers(app) };
+}
+
+/** A clock that stands still would keep the server waiting for its grace periods to pass. */
+async function stopWhileTimePasses(app: RunningApp, clock: ManualClock): Promise<void> {
+  let stopped = false;
+  const stopping = app.stop().finally(() => {
+    stopped = true;
+  });
+  while (!stopped) {
+    clock.advance(stepMs);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await stopping;
 }
 
 function testConfig(options: TestAppOptions, ownerUrl: string, appUrl: string): Config {

@@ -1,5 +1,4 @@
-/** Everything in the tenant, or only what the caller owns. */
-export type Scope = "all" | "own";
+import type { Scope } from "../identity/types.ts";
 
 export interface Permission {
   /** What its holder may do, as one short sentence for people who make roles. */
@@ -8,6 +7,8 @@ export interface Permission {
   readonly user?: Scope;
   /** Its operation looks at the scope, so a role or a key may hold it as `name:own`. */
   readonly ownable?: true;
+  /** Every member has it, whatever their role: it reaches nothing but their own account. */
+  readonly everyone?: true;
   /** Only a platform admin has it; no custom role and no API key ever does. */
   readonly platform?: true;
 }
@@ -28,7 +29,8 @@ export function definePermissions<const Catalogue extends PermissionCatalogue>(
     if (!permissionName.test(name) || name.endsWith(":own")) {
       throw new Error(`Permission "${name}" must be named thing:verb in lower case`);
     }
-    if (permission.platform && (permission.user || permission.ownable)) {
+    const { platform, user, ownable, everyone } = permission;
+    if (platform && (user || ownable || everyone)) {
       throw new Error(`Permission "${name}" is the platform's: no user may hold it`);
     }
   }

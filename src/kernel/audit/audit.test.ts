@@ -67,7 +67,10 @@ test("a record says who, what, before and after, and only its tenant sees it", a
   await write(db, tenant, 2);
   await write(db, other, 1);
   const records = await db.inTenant(tenant, (tx) => listAudit(tx, {}, { limit: 10 }));
-  assert.deepEqual(records.map((r) => r.seq), [2, 1]);
+  assert.deepEqual(
+    records.map((r) => r.seq),
+    [2, 1],
+  );
   const [{ id, at, hash, ...newest } = assert.fail()] = records;
   assert.deepEqual(newest, {
     seq: 2,
@@ -170,9 +173,19 @@ const swap = (column: string) =>
     where (a.seq, b.seq) in ((4, 5), (5, 4)) and a.tenant_id = b.tenant_id`;
 
 const tamperings = [
-  ["a changed value", "update platform.audit set after = '{\"n\": 99}' where seq = 4", 4, "altered"],
+  [
+    "a changed value",
+    "update platform.audit set after = '{\"n\": 99}' where seq = 4",
+    4,
+    "altered",
+  ],
   ["a changed actor", "update platform.audit set actor_name = 'eve' where seq = 4", 4, "altered"],
-  ["a changed time", "update platform.audit set at = at + interval '1 microsecond' where seq = 4", 4, "altered"],
+  [
+    "a changed time",
+    "update platform.audit set at = at + interval '1 microsecond' where seq = 4",
+    4,
+    "altered",
+  ],
   ["a removed value", "update platform.audit set before = null where seq = 4", 4, "altered"],
   ["a deleted record", "delete from platform.audit where seq = 4", 4, "missing"],
   ["a deleted first record", "delete from platform.audit where seq = 1", 1, "missing"],
@@ -180,7 +193,12 @@ const tamperings = [
   ["a cut tail", "delete from platform.audit where seq > 6", 7, "truncated"],
   ["a deleted chain", "delete from platform.audit", 1, "truncated"],
   ["a changed head", "update platform.audit_head set hash = sha256('x')", 8, "truncated"],
-  ["a head set back", "update platform.audit_head h set seq = 6, hash = a.hash from platform.audit a where a.seq = 6", 7, "truncated"],
+  [
+    "a head set back",
+    "update platform.audit_head h set seq = 6, hash = a.hash from platform.audit a where a.seq = 6",
+    7,
+    "truncated",
+  ],
   ["a deleted head", "delete from platform.audit_head", 1, "truncated"],
   [
     "a change with its own hash made to fit",
@@ -249,7 +267,10 @@ test("records can be narrowed by actor, action, resource and time, and paged", a
   const past = await db.inTenant(tenant, (tx) =>
     resourceHistory(tx, { type: "shop", id: "shop-3" }, { limit: 5 }),
   );
-  assert.deepEqual(past.map((r) => r.seq), [3]);
+  assert.deepEqual(
+    past.map((r) => r.seq),
+    [3],
+  );
 });
 
 // Guards against an export that loses rows, or runs as a formula in whoever opens it.
@@ -274,7 +295,10 @@ test("the export has every record once, in both formats, with formulas made harm
   assert.equal(csv.length, 1_202);
   assert.match(csv[1] ?? "", /^1,.*"'=HYPERLINK\(""http:\/\/evil"",""x""\)"/);
   const records = (await read("ndjson")).map((line) => JSON.parse(line));
-  assert.deepEqual(records.map((r) => r.seq), Array.from({ length: 1_201 }, (_, n) => n + 1));
+  assert.deepEqual(
+    records.map((r) => r.seq),
+    Array.from({ length: 1_201 }, (_, n) => n + 1),
+  );
   assert.equal(csvCell("+1"), "'+1");
   assert.equal(csvCell(-1), "-1");
   assert.equal(csvCell("a\nb"), '"a\nb"');
@@ -308,7 +332,11 @@ test("what is named like a secret is redacted at any depth, and large states are
   const { db, tenant } = await setup(t);
   await db.inTenant(tenant, async (tx) => {
     const resource = { type: "shop", id: "1" };
-    audit(tx, { action: "shop.create", resource, after: { token: "t0p", text: "x".repeat(70_000) } });
+    audit(tx, {
+      action: "shop.create",
+      resource,
+      after: { token: "t0p", text: "x".repeat(70_000) },
+    });
   });
   const [record] = await db.inTenant(tenant, (tx) => listAudit(tx, {}, { limit: 1 }));
   assert.equal((record?.after as { omitted: string }).omitted, "too large");

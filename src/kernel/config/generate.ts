@@ -29,9 +29,9 @@ function parseSecrets(text: string): Record<string, string> | null {
 }
 
 /**
- * The secrets of a development machine, made at the first start and kept in the data folder, readable
- * by its owner only. Merge them below the environment: `{ ...secrets, ...env }`. Processes that start
- * at once agree, because a hard link appears whole or not at all and only once.
+ * The secrets of a development machine, made at the first start and kept in the data folder,
+ * readable by its owner only. Merge them below the environment: `{ ...secrets, ...env }`. Processes
+ * that start at once agree, because a hard link appears whole or not at all and only once.
  */
 export function loadOrCreateDevelopmentSecrets(
   dataDir: string,

@@ -15,9 +15,10 @@ const readElsewhere = new Set(["PLIMSOLL_API", "PLIMSOLL_API_KEY", "PLIMSOLL_REQ
 
 /** Kubernetes sets such variables in every pod for a Service that is called plimsoll. */
 const serviceLink =
-  /^PLIMSOLL(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$/;
+  /^PLIMSOLL(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)$/;
 const serviceLinkValue = /^(tcp|udp|sctp):\/\//;
 
+/** Undefined for a text that means neither. */
 export function parseBoolean(text: string): boolean | undefined {
   const lower = text.trim().toLowerCase();
   if (["1", "true", "yes", "on"].includes(lower)) return true;
@@ -25,6 +26,7 @@ export function parseBoolean(text: string): boolean | undefined {
   return undefined;
 }
 
+/** The entries of a comma-separated list, trimmed, without empty ones. */
 export function splitList(text: string): string[] {
   return text
     .split(",")
@@ -113,8 +115,8 @@ function isOurs(name: string): boolean {
 }
 
 /**
- * Names that are likely meant for us and that nobody reads: every unknown one with our prefixes, and
- * others one or two edits away from a known name that is not set itself.
+ * Names that are likely meant for us and that nobody reads: every unknown one with our prefixes,
+ * and others one or two edits away from a known name that is not set itself.
  */
 export function unknownNames(
   env: EnvironmentVariables,
@@ -124,7 +126,8 @@ export function unknownNames(
   const faults: ConfigFault[] = [];
   for (const name of Object.keys(env)) {
     if (variableSchemas[name] || name.startsWith("FLAG_")) continue;
-    if (readElsewhere.has(name) || isKnownElsewhere(name)) continue;
+    if (readElsewhere.has(name) || name.startsWith("PLIMSOLL_TEST_") || isKnownElsewhere(name))
+      continue;
     if (serviceLink.test(name) || serviceLinkValue.test(env[name] ?? "")) continue;
     if (!isOurs(name) && (name.length < 8 || name.length > 64)) continue;
     const near = /^FLAG/i.test(name)

@@ -37,8 +37,8 @@ function stepsEvenly(bytes: Uint8Array): boolean {
 }
 
 /**
- * Why 32 bytes can't be a random key, or null. A random key fails by chance with a probability below
- * 10^-12: of 32 random bytes about 30 differ, and all being printable has probability 10^-14.
+ * Why 32 bytes can't be a random key, or null. A random key fails by chance with a probability
+ * below 10^-12: of 32 random bytes about 30 differ, and all being printable has probability 10^-14.
  */
 export function keyWeakness(key: Uint8Array): string | null {
   for (let period = 1; period <= key.length / 2; period += 1) {

@@ -1,6 +1,6 @@
 /**
- * Queries over PostgreSQL's catalogue for `catalogue.ts`; $1 is the application's login role. Each answers with
- * rows of `object` and `fault`, and no rows where all is well.
+ * Queries over PostgreSQL's catalogue for `catalogue.ts`; $1 is the application's login role. Each
+ * answers with rows of `object` and `fault`, and no rows where all is well.
  */
 
 /** Schemas that are ours or that the application can reach, and the tables and views in them. */
@@ -155,7 +155,10 @@ const settings = `
 
 export const faultQueries: readonly string[] = [tables, keys, grants, functions, settings];
 
-/** Every tenant table with the policies that apply to the application, one row per policy (or one without). */
+/**
+ * Every tenant table with the policies that apply to the application, one row per policy (or one
+ * without).
+ */
 export const policyQuery = `with ${ours}
   select t.name as table, p.polname as policy, p.polcmd as verb, p.polpermissive as permissive,
          pg_get_expr(p.polqual, p.polrelid) as using,

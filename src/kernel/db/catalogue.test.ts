@@ -9,8 +9,7 @@ import { dedicatedSchema } from "./migration-files.ts";
 
 const appRole = "plimsoll_test_app";
 const ownSchema = dedicatedSchema("demo", "00000000-0000-7000-8000-00000000000c");
-const ofTenant =
-  "tenant_id = (select nullif(current_setting('app.tenant_id', true), '')::uuid)";
+const ofTenant = "tenant_id = (select nullif(current_setting('app.tenant_id', true), '')::uuid)";
 
 const demo = `-- scope: shared
 create table item (

@@ -6,7 +6,9 @@ export class CatalogueError extends Error {
   readonly faults: readonly string[];
 
   constructor(faults: readonly string[]) {
-    super(`The database does not keep tenants apart:\n${faults.map((one) => `- ${one}`).join("\n")}`);
+    super(
+      `The database does not keep tenants apart:\n${faults.map((one) => `- ${one}`).join("\n")}`,
+    );
     this.name = "CatalogueError";
     this.faults = faults;
   }
@@ -33,7 +35,9 @@ function comparison(column: string, setting: string): string {
 
 const ofTenant = comparison("tenant_id", "app.tenant_id");
 
-/** Signing in reads one's own memberships before a tenant is chosen; nothing else may look across. */
+/**
+ * Signing in reads one's own memberships before a tenant is chosen; nothing else may look across.
+ */
 const exceptions = [
   {
     table: "platform.membership",
@@ -44,8 +48,9 @@ const exceptions = [
 ] as const;
 
 /**
- * True for the comparison with the tenant alone or narrowed by "and": in what PostgreSQL prints, every
- * operator is inside parentheses of its own, so what follows a leading "((comparison) AND" can only be more of AND.
+ * True for the comparison with the tenant alone or narrowed by "and": in what PostgreSQL prints,
+ * every operator is inside parentheses of its own, so what follows a leading "((comparison) AND"
+ * can only be more of AND.
  */
 const isOfTenant = (expression: string | null) =>
   expression === ofTenant || (expression?.startsWith(`(${ofTenant} AND `) ?? false);
@@ -71,7 +76,10 @@ function policyFaults(rows: PolicyRow[]): string[] {
   for (const row of rows) {
     // Restrictive policies only take away; without a permissive one nothing is visible at all.
     if (row.policy === null || !row.permissive || isException(row)) continue;
-    for (const [clause, expression] of [["using", row.using], ["with check", row.check]] as const) {
+    for (const [clause, expression] of [
+      ["using", row.using],
+      ["with check", row.check],
+    ] as const) {
       if (expression === null || isOfTenant(expression)) continue;
       faults.push(
         `${row.table}: policy ${row.policy} says ${clause} ${expression}, which is not the ` +
@@ -89,7 +97,9 @@ function policyFaults(rows: PolicyRow[]): string[] {
   return faults;
 }
 
-/** Everything in the catalogue that would let one tenant reach another's rows; one sentence each. */
+/**
+ * Everything in the catalogue that would let one tenant reach another's rows; one sentence each.
+ */
 export async function catalogueFaults(
   client: Queryable,
   { appRole }: { appRole: string },
@@ -104,8 +114,9 @@ export async function catalogueFaults(
 }
 
 /**
- * Reads PostgreSQL's catalogue and throws a `CatalogueError` unless row-level security holds for every
- * table with a tenant_id, and `appRole`, the role that the pool logs in with, has no way around it.
+ * Reads PostgreSQL's catalogue and throws a `CatalogueError` unless row-level security holds for
+ * every table with a tenant_id, and `appRole`, the role that the pool logs in with, has no way
+ * around it.
  */
 export async function checkCatalogue(
   client: Queryable,

@@ -1,5 +1,4 @@
 import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import {
   chmodSync,
   chownSync,
@@ -14,11 +13,13 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import type { Random } from "../random.ts";
 import {
   binaries,
   clusterHome,
   type DatabaseUser,
   databaseUser,
+  halfOf,
   makeOpenFolder,
   removeAbandoned,
   systemHome,
@@ -37,12 +38,17 @@ export interface Cluster {
 }
 
 /** Nothing of our own environment reaches PostgreSQL: neither PGDATA nor a secret. */
-export const databaseEnv = { PATH: process.env.PATH ?? "", LC_ALL: "C", TZ: "UTC" };
+export const databaseEnv = { PATH: "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC" };
 
-async function initialise(home: string, bin: string, user: DatabaseUser | null): Promise<void> {
+async function initialise(
+  home: string,
+  bin: string,
+  user: DatabaseUser | null,
+  random: Random,
+): Promise<void> {
   const passwords = {
-    admin: randomBytes(24).toString("base64url"),
-    owner: randomBytes(24).toString("base64url"),
+    admin: random.bytes(24).toString("base64url"),
+    owner: random.bytes(24).toString("base64url"),
   };
   mkdirSync(home, { recursive: true });
   chmodSync(home, user ? 0o711 : 0o700);
@@ -55,7 +61,8 @@ async function initialise(home: string, bin: string, user: DatabaseUser | null):
     join(bin, "initdb"),
     [
       ...["-D", data, "-U", "postgres", `--pwfile=${passwordFile}`, "--auth=scram-sha-256"],
-      // PostgreSQL's own C.UTF-8 needs no locale of the system, so it is the same in every container.
+      // PostgreSQL's own C.UTF-8 needs no locale of the system, so it is the same in every
+      // container.
       ...["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
       "--no-instructions",
     ],
@@ -71,18 +78,21 @@ async function initialise(home: string, bin: string, user: DatabaseUser | null):
   writeFileSync(join(home, "credentials.json"), JSON.stringify(passwords), { mode: 0o600 });
 }
 
-/** Made aside and renamed, so that a cluster is there as a whole or not at all, however many try. */
+/**
+ * Made aside and renamed, so that a cluster is there as a whole or not at all, however many try.
+ */
 async function makeCluster(
   home: string,
   link: string | null,
   bin: string,
   user: DatabaseUser | null,
+  random: Random,
 ): Promise<void> {
-  const half = `${home}.${process.pid}.${randomBytes(4).toString("hex")}`;
+  const half = halfOf(home, random);
   removeAbandoned(home);
   makeOpenFolder(dirname(home));
   try {
-    await initialise(half, bin, user);
+    await initialise(half, bin, user, random);
     renameSync(half, home);
     if (link) symlinkSync(home, link);
   } catch (error) {
@@ -114,19 +124,25 @@ function readPasswords(home: string): Cluster["passwords"] {
 }
 
 /** Finds the cluster of `dataDir`, making it when there is none. */
-export async function openCluster(dataDir: string): Promise<Cluster> {
+export async function openCluster(dataDir: string, random: Random): Promise<Cluster> {
   let user = databaseUser();
-  const bin = () => binaries(user, user ? systemHome : join(dataDir, "binaries"));
-  let place = clusterHome(dataDir, user);
+  const bin = () => binaries(user, user ? systemHome : join(dataDir, "binaries"), random);
+  let place = clusterHome(dataDir, user, random);
   if (!existsSync(place.home)) {
-    await makeCluster(place.home, place.link, bin(), user);
-    place = clusterHome(dataDir, user);
+    await makeCluster(place.home, place.link, bin(), user, random);
+    place = clusterHome(dataDir, user, random);
   }
   const data = join(place.home, "data");
   const { uid, gid } = statSync(data);
   // Data that a normal user made goes on belonging to it when root starts the server.
   if (user && uid !== 0) user = { uid, gid };
-  const cluster = { home: place.home, data, bin: bin(), user, passwords: readPasswords(place.home) };
+  const cluster = {
+    home: place.home,
+    data,
+    bin: bin(),
+    user,
+    passwords: readPasswords(place.home),
+  };
   checkVersion(cluster);
   return cluster;
 }

@@ -24,7 +24,9 @@ export function commandLine(pid: number): string | null {
   return status === 0 ? stdout : null;
 }
 
-/** When the process began, in the system's own terms, to tell it from a later one of the same id. */
+/**
+ * When the process began, in the system's own terms, to tell it from a later one of the same id.
+ */
 function birth(pid: number): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -44,8 +46,9 @@ export interface Holders {
 let entries = 0;
 
 /**
- * Who uses a cluster: one file per use, `<pid>.<birth>.<n>`. A process that was killed leaves its file
- * behind, which then names a process that is not there, and is removed. Synchronous, so that it works while a process exits.
+ * Who uses a cluster: one file per use, `<pid>.<birth>.<n>`. A process that was killed leaves its
+ * file behind, which then names a process that is not there, and is removed. Synchronous, so that
+ * it works while a process exits.
  */
 export function holders(folder: string): Holders {
   entries += 1;

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { createHash, randomBytes } from "node:crypto";
+import { createHash } from "node:crypto";
 import {
   chmodSync,
   constants,
@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, dirname, join, resolve, sep } from "node:path";
+import type { Random } from "../random.ts";
 import { commandLine } from "./embedded-holders.ts";
 
 /** Whom PostgreSQL runs as; it refuses to run as root. */
@@ -26,6 +27,10 @@ export interface DatabaseUser {
   readonly uid: number;
   readonly gid: number;
 }
+
+/** A name beside `path` for what is not finished; `removeAbandoned` finds it by the process id. */
+export const halfOf = (path: string, random: Random) =>
+  `${path}.${process.pid}.${random.bytes(4).toString("hex")}`;
 
 /** Where root keeps what the postgres user could not reach in the folder that it belongs to. */
 export const systemHome = "/var/lib/plimsoll";
@@ -74,7 +79,10 @@ function allows(stat: Stats, user: DatabaseUser, bits: number): boolean {
   return ((stat.mode >> shift) & bits) === bits;
 }
 
-/** The first folder above `path` (or `path`) that keeps `user` out of it, by mode bits; null if none. */
+/**
+ * The first folder above `path` (or `path`) that keeps `user` out of it, by mode bits; null if
+ * none.
+ */
 export function barrier(path: string, user: DatabaseUser): string | null {
   const parts = resolve(path).split(sep);
   for (let length = 1; length <= parts.length; length += 1) {
@@ -118,7 +126,9 @@ export function removeAbandoned(path: string): void {
   const parent = dirname(path);
   for (const name of existsSync(parent) ? readdirSync(parent) : []) {
     const own = `${basename(path)}.`;
-    const pid = name.startsWith(own) ? /^(\d+)\.[0-9a-f]{8}$/.exec(name.slice(own.length))?.[1] : null;
+    const pid = name.startsWith(own)
+      ? /^(\d+)\.[0-9a-f]{8}$/.exec(name.slice(own.length))?.[1]
+      : null;
     if (pid && commandLine(Number(pid)) === null) rmSync(join(parent, name), { recursive: true });
   }
 }
@@ -164,18 +174,20 @@ function copyNative(from: string, to: string): void {
   copy(join(from, "share"), join(to, "native", "share"));
   for (const { source, target } of links(from)) {
     const [file, link] = [join(to, source), join(to, target)];
-    if (existsSync(file) && !existsSync(link)) symlinkSync(file.slice(dirname(file).length + 1), link);
+    if (existsSync(file) && !existsSync(link))
+      symlinkSync(file.slice(dirname(file).length + 1), link);
   }
 }
 
 /**
- * The folder with `initdb` and `postgres`. Where `user` can't reach node_modules (a clone in /root),
- * or the package's links were never made (install scripts forbidden), that is a copy of 40 MB, made
- * once in the folder `copies`.
+ * The folder with `initdb` and `postgres`. Where `user` can't reach node_modules (a clone in
+ * /root), or the package's links were never made (install scripts forbidden), that is a copy of 40
+ * MB, made once in the folder `copies`.
  */
 export function binaries(
   user: DatabaseUser | null,
   copies: string,
+  random: Random,
   { native, label }: PackagedBinaries = packagedBinaries(),
 ): string {
   const needed = [join(native, "bin", "postgres"), join(native, "share/postgresql/postgres.bki")];
@@ -183,7 +195,7 @@ export function binaries(
   if (isReachable && !linksMissing(native)) return join(native, "bin");
   const copy = join(copies, label);
   if (!existsSync(copy)) {
-    const half = `${copy}.${process.pid}.${randomBytes(4).toString("hex")}`;
+    const half = halfOf(copy, random);
     removeAbandoned(copy);
     makeOpenFolder(copies);
     try {
@@ -215,13 +227,15 @@ function reachable(home: string, user: DatabaseUser | null): string {
 }
 
 /**
- * Decides where the cluster of `dataDir` lives and what is to be made there: `home` is the folder (it may not
- * exist), `link` the symbolic link that has to point to it. Normally `<dataDir>/postgres`. When root keeps `dataDir` where
- * the postgres user can't go, it is a folder of its own below /var/lib/plimsoll.
+ * Decides where the cluster of `dataDir` lives and what is to be made there: `home` is the folder
+ * (it may not exist), `link` the symbolic link that has to point to it. Normally
+ * `<dataDir>/postgres`. When root keeps `dataDir` where the postgres user can't go, it is a folder
+ * of its own below /var/lib/plimsoll.
  */
 export function clusterHome(
   dataDir: string,
   user: DatabaseUser | null,
+  random: Random,
 ): { home: string; link: string | null } {
   mkdirSync(dataDir, { recursive: true, mode: 0o711 });
   const place = join(realpathSync(dataDir), "postgres");
@@ -237,5 +251,5 @@ export function clusterHome(
   const stat = statSync(dataDir);
   if (stat.uid === 0 && !allows(stat, user, constants.X_OK)) chmodSync(dataDir, stat.mode | 0o011);
   if (barrier(dirname(place), user) === null) return { home: place, link: null };
-  return { home: join(systemHome, `data-${randomBytes(6).toString("hex")}`), link: place };
+  return { home: join(systemHome, `data-${random.bytes(6).toString("hex")}`), link: place };
 }

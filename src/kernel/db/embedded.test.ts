@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, stat, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { type TestContext, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import pg from "pg";
+import { testFolder } from "../testing/database.ts";
 import { catalogueFaults } from "./catalogue.ts";
 import { type Embedded, type EmbeddedOptions, removeCluster, startEmbedded } from "./embedded.ts";
 import { commandLine } from "./embedded-holders.ts";
@@ -16,22 +16,37 @@ import { databaseUser } from "./embedded-system.ts";
 import { migrate } from "./migrate.ts";
 import { ensureRoles, withClient } from "./roles.ts";
 
-const started = new Map<TestContext, Embedded[]>();
+interface Cleanup {
+  processes: ChildProcess[];
+  embedded: Embedded[];
+}
+
+const cleanups = new Map<TestContext, Cleanup>();
 
 /** A folder that is removed after the test, when all that runs in it has been stopped. */
 async function makeFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "plimsoll-embedded-"));
+  const dataDir = await mkdtemp(join(testFolder(), "plimsoll-embedded-"));
+  const own: Cleanup = { processes: [], embedded: [] };
+  cleanups.set(t, own);
   t.after(async () => {
-    for (const embedded of started.get(t) ?? []) await embedded.stop();
-    await removeCluster(folder);
+    for (const child of own.processes) child.kill("SIGKILL");
+    for (const embedded of own.embedded) await embedded.stop();
+    const lock = join(dataDir, "postgres", "data", "postmaster.pid");
+    if (existsSync(lock) && isRunning(Number(readFileSync(lock, "utf8").split("\n")[0]))) {
+      const left = await startEmbedded({ dataDir });
+      await left.stop();
+    }
+    await removeCluster(dataDir);
   });
-  return folder;
+  return dataDir;
 }
 
 /** Starts it with a stop after the test, whatever the test has done. */
 async function start(t: TestContext, options: EmbeddedOptions): Promise<Embedded> {
-  const embedded = await startEmbedded({ settings: { fsync: "off" }, ...options });
-  started.set(t, [...(started.get(t) ?? []), embedded]);
+  // With mmap a killed server's shared memory lies in its folder and is removed with that.
+  const settings = { fsync: "off", dynamic_shared_memory_type: "mmap" };
+  const embedded = await startEmbedded({ settings, ...options });
+  cleanups.get(t)?.embedded.push(embedded);
   return embedded;
 }
 
@@ -63,7 +78,7 @@ async function startProcess(t: TestContext, dataDir: string): Promise<[ChildProc
     detached: true,
     env: { ...process.env, PLIMSOLL_MASTER_KEY: "do-not-inherit" },
   });
-  t.after(() => child.kill("SIGKILL"));
+  cleanups.get(t)?.processes.push(child);
   const [line] = await once(createInterface(child.stdout as NodeJS.ReadableStream), "line");
   return [child, Number(line)];
 }
@@ -182,6 +197,26 @@ test("a killed postmaster is brought back on the same port with all that was com
   assert.deepEqual(await one(embedded.ownerUrl, "select answer from kept"), { answer: 42 });
 });
 
+// Guards against starting a broken database over and over for ever.
+test("one that keeps dying is given up after five times", async (t) => {
+  const embedded = await start(t, { dataDir: await makeFolder(t) });
+  let deaths = 0;
+  const killing = new AbortController();
+  const killer = (async () => {
+    for (let last = 0; !killing.signal.aborted; await delay(10)) {
+      const pid = embedded.pid();
+      if (pid === last || !isRunning(pid)) continue;
+      last = pid;
+      deaths += 1;
+      process.kill(pid, "SIGKILL");
+    }
+  })();
+  assert.equal(await embedded.exited, "PostgreSQL keeps dying");
+  killing.abort();
+  await killer;
+  assert.equal(deaths, 6);
+});
+
 // Guards against a server that goes on as if it had a database.
 test("when it can't be brought back, `exited` says why", async (t) => {
   const dataDir = await makeFolder(t);
@@ -198,10 +233,12 @@ test("a stale postmaster.pid that names an unrelated process is no obstacle", as
   const file = join(dataDir, "postgres", "data", "postmaster.pid");
   const lines = readFileSync(file, "utf8").split("\n");
   await first.stop();
-  const stranger = spawn("sleep", ["60"], { stdio: "ignore", ...databaseUser() });
+  const user = databaseUser();
+  const stranger = spawn("sleep", ["60"], { stdio: "ignore", ...user });
   t.after(() => stranger.kill());
   await once(stranger, "spawn");
   writeFileSync(file, [stranger.pid, ...lines.slice(1)].join("\n"), { mode: 0o600 });
+  if (user) chownSync(file, user.uid, user.gid);
   const second = await start(t, { dataDir });
   assert.equal(second.adopted, false);
   assert.deepEqual(await one(second.ownerUrl, "select 1 as up"), { up: 1 });
@@ -232,7 +269,8 @@ test("what a killed first start left behind is removed", async (t) => {
   assert.deepEqual(readdirSync(dataDir), ["postgres"]);
 });
 
-// Guards against PostgreSQL's own words, which don't say what to do, when a release brings a new version.
+// Guards against PostgreSQL's own words, which don't say what to do, when a release brings a new
+// version.
 test("data of another major version is refused with what to do", async (t) => {
   const dataDir = await makeFolder(t);
   await (await startEmbedded({ dataDir, settings: { fsync: "off" } })).stop();

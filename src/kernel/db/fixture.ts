@@ -75,8 +75,13 @@ export async function startFixture(
   return { database, db: database.forService("demo"), admin, appUrl, logged };
 }
 
-/** What a proxy does with the next bytes: pass them, keep them, or cut the connection at them. */
-type Manner = "pass" | "hold" | "cut";
+/**
+ * What a proxy does with the next bytes: pass them, keep them, or cut the connection at them.
+ * "greet" passes a new connection's bytes until the server is first ready, and keeps the rest.
+ */
+type Manner = "pass" | "hold" | "cut" | "greet";
+
+const readyForQuery = Buffer.from("5a0000000549", "hex");
 
 export interface Proxy {
   /** Client to server. */
@@ -96,9 +101,11 @@ export async function startProxy(t: TestContext): Promise<Proxy> {
     const upstream = net.connect(Number(target.port), target.hostname);
     const pipe = (from: net.Socket, to: net.Socket, manner: () => Manner) => {
       sockets.add(from);
+      let greeted = false;
       from.on("data", (bytes) => {
-        if (manner() === "pass") to.write(bytes);
+        if (manner() === "pass" || (manner() === "greet" && !greeted)) to.write(bytes);
         if (manner() === "cut") client.destroy();
+        greeted ||= bytes.includes(readyForQuery);
       });
       from.on("error", () => {});
       from.on("close", () => {

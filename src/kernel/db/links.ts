@@ -3,6 +3,7 @@ import type { Clock } from "../clock.ts";
 import { type Answer, type Flight, type FlightStatement, fly, type Link } from "./flight.ts";
 import { breaksConnection, ConnectionError, isPgError } from "./pg-errors.ts";
 import { endWhenOverdue, prepareSession, type SessionLimits } from "./session.ts";
+import { createTurns } from "./turns.ts";
 
 /** The part of the logger that is used here. */
 export interface DatabaseLog {
@@ -27,8 +28,8 @@ export interface LinkOptions extends SessionLimits {
 
 /** Connections, and the sending of flights over them with limits, logs and plain errors. */
 export interface Links {
-  /** Rejects with `ConnectionError` when none is to be had in time. */
-  acquire(): Promise<Link>;
+  /** Tenants take turns; rejects with `ConnectionError` when no connection is to be had in time. */
+  acquire(tenantId: string): Promise<Link>;
   /** Gives it back, or destroys it when it is broken. */
   release(link: Link): void;
   /** Throws where a value can't be a parameter; nothing has been sent then. */
@@ -42,13 +43,12 @@ export interface Links {
 }
 
 const WATCH_EVERY_MS = 1_000;
-/** How many may wait for a connection; beyond that it is better to answer 503 at once. */
-const WAITING_MAX = 1_000;
 
 export function createLinks(options: LinkOptions): Links {
   const { log, clock } = options;
   const links = new Map<pg.PoolClient, Link>();
   const pool = createPool(options, links);
+  const turns = createTurns({ atOnceMax: options.poolMax, waitMs: options.connectTimeoutMs });
   const watching = setInterval(() => {
     for (const link of links.values()) endWhenOverdue(link, options, clock.monotonicMs());
   }, WATCH_EVERY_MS);
@@ -56,19 +56,19 @@ export function createLinks(options: LinkOptions): Links {
   let closing: Promise<void> | undefined;
 
   return {
-    async acquire() {
-      if (pool.waitingCount >= WAITING_MAX) {
-        throw new ConnectionError(`No database connection: ${WAITING_MAX} wait for one already`);
-      }
+    async acquire(tenantId) {
+      await turns.take(tenantId);
       try {
         return links.get(await pool.connect()) as Link;
       } catch (error) {
+        turns.done();
         const reason = error instanceof Error ? error.message : String(error);
         throw new ConnectionError(`No database connection: ${reason}`, { cause: error });
       }
     },
     release(link) {
       link.client.release(link.broken ?? undefined);
+      turns.done();
     },
     send: (link, statements) => fly(link, statements, clock.monotonicMs()),
     async land(link, flight) {
@@ -89,7 +89,7 @@ export function createLinks(options: LinkOptions): Links {
     stats: () => ({
       total: pool.totalCount,
       idle: pool.idleCount,
-      waiting: pool.waitingCount,
+      waiting: turns.waiting,
       max: options.poolMax,
     }),
     close() {

@@ -65,7 +65,8 @@ test("servers that start at once migrate once", async (t) => {
   const slow = await rig.service({
     "0001_item.sql": item,
     // Would fail if it ran twice; slow, so that the others arrive while it runs.
-    "0002_slow.sql": "-- scope: shared\nselect pg_sleep(0.3); create table once (id integer primary key);",
+    "0002_slow.sql":
+      "-- scope: shared\nselect pg_sleep(0.3); create table once (id integer primary key);",
   });
   const reports = await Promise.all(
     [1, 2, 3, 4].map(() => migrate({ ownerUrl: rig.ownerUrl, services: [slow] })),
@@ -80,7 +81,10 @@ test("servers that start at once migrate once", async (t) => {
 // Guards against a half-applied migration, and an error that does not say where to look.
 test("a broken migration stops, names file, line and message, and leaves the schema as it was", async (t) => {
   const rig = await startRig(t);
-  const files = { "0001_item.sql": item, "0003_later.sql": "-- scope: shared\ncreate table later ();" };
+  const files = {
+    "0001_item.sql": item,
+    "0003_later.sql": "-- scope: shared\ncreate table later ();",
+  };
   const broken = await rig.service({
     ...files,
     "0002_broken.sql": `-- scope: shared
@@ -93,7 +97,11 @@ alter table item add column price nonsense;`,
       "Migration demo: demo/0002_broken failed at line 4, column 35: " +
       'type "nonsense" does not exist (42704). Nothing of it was kept.',
   });
-  assert.deepEqual(await rig.tables("demo"), ["item"], "the file before it stays, nothing after it");
+  assert.deepEqual(
+    await rig.tables("demo"),
+    ["item"],
+    "the file before it stays, nothing after it",
+  );
   assert.deepEqual(await rig.book(), ["demo: 0001_item"]);
 
   const mended = await rig.service({ ...files, "0002_broken.sql": "-- scope: shared\nselect 1;" });
@@ -123,7 +131,11 @@ test("a file changed after it ran is refused by name; other line ends are no cha
 test("a schema newer than the code is refused with the names of what is unknown", async (t) => {
   const rig = await startRig(t);
   const empty = "-- scope: shared\nselect 1;";
-  const newer = await rig.service({ "0001_a.sql": empty, "0002_b.sql": empty, "0003_c.sql": empty });
+  const newer = await rig.service({
+    "0001_a.sql": empty,
+    "0002_b.sql": empty,
+    "0003_c.sql": empty,
+  });
   await migrate({ ownerUrl: rig.ownerUrl, services: [newer] });
   const older = await rig.service({ "0001_a.sql": empty });
   await assert.rejects(migrate({ ownerUrl: rig.ownerUrl, services: [older] }), (error: Error) => {
@@ -147,7 +159,8 @@ test("a new file that comes before one that has run is refused", async (t) => {
   );
 });
 
-// Guards against a dry run that changes something, and one that lists something else than would run.
+// Guards against a dry run that changes something, and one that lists something else than would
+// run.
 test("status and dry run list what would run, in order, and change nothing", async (t) => {
   const rig = await startRig(t);
   const services = [await rig.service({ "0001_item.sql": item })];
@@ -246,7 +259,12 @@ test("dropping a dedicated tenant drops all its schemas and nobody else's", asyn
 test("waiting is bounded: for another migrating server, and for a table in use", async (t) => {
   const rig = await startRig(t);
   const service = await rig.service({ "0001_item.sql": item });
-  const options = { ownerUrl: rig.ownerUrl, services: [service], lockWaitMs: 50, ddlLockWaitMs: 50 };
+  const options = {
+    ownerUrl: rig.ownerUrl,
+    services: [service],
+    lockWaitMs: 50,
+    ddlLockWaitMs: 50,
+  };
   await migrate(options);
   await rig.client.query("begin; lock table demo.item in access share mode");
   await writeFile(
@@ -324,7 +342,10 @@ test("files that break the rules are refused before anything runs", async (t) =>
   }
   const long = { ...(await rig.service({ "0001_a.sql": item })), name: "a".repeat(29) };
   await assert.rejects(migrate({ ownerUrl: rig.ownerUrl, services: [long] }), /at most 28 letters/);
-  const two = [await rig.service({ "0001_a.sql": fine }), await rig.service({ "0001_a.sql": fine })];
+  const two = [
+    await rig.service({ "0001_a.sql": fine }),
+    await rig.service({ "0001_a.sql": fine }),
+  ];
   await assert.rejects(migrate({ ownerUrl: rig.ownerUrl, services: two }), /Two services .* demo/);
   const { rows } = await rig.client.query("select to_regnamespace('platform') as platform");
   assert.equal(rows[0].platform, null);

@@ -17,6 +17,8 @@ export interface MigrateOptions {
   log?: Pick<Logger, "info" | "warn">;
   /** Only this dedicated tenant's schemas. */
   tenantId?: string | undefined;
+  /** The tenant's row may be one that is not committed yet. */
+  newTenant?: boolean;
   /** How long to wait for another server that is migrating. */
   lockWaitMs?: number;
   /** How long one migration may wait for a table that is in use. */
@@ -35,7 +37,12 @@ export interface MigrationReport {
 }
 
 export interface MigrationStatus {
-  readonly applied: readonly { schema: string; name: string; appliedAt: Date; durationMs: number }[];
+  readonly applied: readonly {
+    schema: string;
+    name: string;
+    appliedAt: Date;
+    durationMs: number;
+  }[];
   /** What would run next, as "schema: service/name", in order. */
   readonly pending: readonly string[];
   /** Why nothing would run: changed files, a schema newer than the code. */
@@ -64,7 +71,9 @@ const defaultDdlLockWaitMs = 10_000;
 const label = ({ schema, file }: Step) => `${schema}: ${file.service}/${file.name}`;
 
 async function readBook(client: pg.Client): Promise<Applied[]> {
-  const { rows } = await client.query("select to_regclass('platform.migration') is not null as there");
+  const { rows } = await client.query(
+    "select to_regclass('platform.migration') is not null as there",
+  );
   if (!rows[0].there) return [];
   const book = await client.query(
     `select schema_name as schema, name, checksum, applied_at as "appliedAt",
@@ -100,7 +109,9 @@ function compare(applied: Applied[], all: Step[]): Plan {
   const steps: Step[] = [];
   for (const schema of new Set(all.map((step) => step.schema))) {
     const ours = all.filter((step) => step.schema === schema);
-    const done = new Map(applied.filter((row) => row.schema === schema).map((row) => [row.name, row]));
+    const done = new Map(
+      applied.filter((row) => row.schema === schema).map((row) => [row.name, row]),
+    );
     const last = [...done.keys()].sort().at(-1) ?? "";
     for (const step of ours) {
       const row = done.get(step.file.name);
@@ -127,7 +138,8 @@ async function makePlan(client: pg.Client, options: MigrateOptions): Promise<Pla
   const { tenantId } = options;
   const wanted = tenants.filter((id) => tenantId === undefined || id === tenantId.toLowerCase());
   if (tenantId !== undefined && wanted.length === 0) {
-    throw new Error(`There is no dedicated tenant ${tenantId}`);
+    if (!options.newTenant) throw new Error(`There is no dedicated tenant ${tenantId}`);
+    wanted.push(tenantId.toLowerCase());
   }
   const plan = compare(await readBook(client), stepsOf(files, wanted));
   if (tenantId === undefined) return plan;
@@ -249,9 +261,10 @@ async function run(client: pg.Client, options: MigrateOptions): Promise<Migratio
 }
 
 /**
- * Brings the database up to the code: the kernel's schema, each service's and each dedicated tenant's.
- * Servers that start at once migrate once. Every file is one transaction, so a failing one leaves the schema
- * as the file before it left it, and the error names file, line and PostgreSQL's message.
+ * Brings the database up to the code: the kernel's schema, each service's and each dedicated
+ * tenant's. Servers that start at once migrate once. Every file is one transaction, so a failing
+ * one leaves the schema as the file before it left it, and the error names file, line and
+ * PostgreSQL's message.
  */
 export async function migrate(options: MigrateOptions): Promise<MigrationReport> {
   return withClient(options.ownerUrl, async (client) => {
@@ -273,15 +286,15 @@ export async function migrationStatus(options: MigrateOptions): Promise<Migratio
 }
 
 /**
- * Makes the schemas of a dedicated tenant whose row is committed, or finishes making them.
- * `migrate` does the same at every start, so a tenant whose making was cut short is completed then.
+ * Makes the schemas of a dedicated tenant, or finishes making them; its row may be about to be
+ * committed, so that nobody ever sees a tenant without its schemas.
  */
 export function provisionDedicated(
   ownerUrl: string,
   tenantId: string,
   services: readonly MigrationSource[],
 ): Promise<MigrationReport> {
-  return migrate({ ownerUrl, services, tenantId });
+  return migrate({ ownerUrl, services, tenantId, newTenant: true });
 }
 
 /** Drops every schema of a dedicated tenant with all that is in it; answers with their names. */

@@ -45,7 +45,8 @@ function parseScopes(where: string, text: string): Set<Scope> {
   );
 }
 
-const ownTransaction = /^\s*(?:commit|rollback|start\s+transaction|begin(?:\s+(?:transaction|work))?)\s*;/im;
+const ownTransaction =
+  /^\s*(?:commit|rollback|start\s+transaction|begin(?:\s+(?:transaction|work))?)\s*;/im;
 
 function readFile(source: MigrationSource, folder: URL, file: string): MigrationFile {
   const where = `${source.name}/${file}`;
@@ -74,7 +75,9 @@ function readFolder(source: MigrationSource): MigrationFile[] {
   if (!existsSync(folder)) {
     throw new Error(`Service ${source.name} has no folder ${fileURLToPath(folder)}`);
   }
-  const files = readdirSync(folder).filter((file) => file.endsWith(".sql")).sort();
+  const files = readdirSync(folder)
+    .filter((file) => file.endsWith(".sql"))
+    .sort();
   const numbers = files.map((file) => file.slice(0, 4));
   const twice = numbers.find((number, index) => numbers.indexOf(number) !== index);
   if (twice) throw new Error(`Service ${source.name} has two migrations with number ${twice}`);
@@ -82,8 +85,9 @@ function readFolder(source: MigrationSource): MigrationFile[] {
 }
 
 /**
- * Reads every migration of the kernel and of `services`, in the order in which they run: the kernel first, then the
- * services as listed, each by number. Throws naming the file that is not as it should be.
+ * Reads every migration of the kernel and of `services`, in the order in which they run: the kernel
+ * first, then the services as listed, each by number. Throws naming the file that is not as it
+ * should be.
  */
 export function readMigrations(
   services: readonly MigrationSource[],

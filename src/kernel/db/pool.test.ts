@@ -97,21 +97,40 @@ test("a connection whose role bypasses row-level security is never used", async 
 // Guards against requests that wait for a connection for ever, or without any bound on their number.
 test("waiting for a connection is bounded in time and in number", async (t) => {
   const { db, database } = await startFixture(t, { poolMax: 1, connectTimeoutMs: 200 });
+  const outcome = (tenant: TenantRef) =>
+    db.query(tenant, "select 1").then(
+      () => "served",
+      (error) => (error instanceof ConnectionError ? error.message : "another error"),
+    );
   await db.inTenant(alpha, async (tx) => {
     await tx.query("select 1");
-    await assert.rejects(db.query(alpha, "select 1"), ConnectionError);
-    const crowd = Array.from({ length: 1_010 }, () =>
-      db.query(alpha, "select 1").then(
-        () => "served",
-        (error) => error.message as string,
-      ),
-    );
+    const crowd = Array.from({ length: 260 }, () => outcome(alpha));
+    const neighbour = outcome(beta);
+    assert.equal(database.stats().waiting, 251);
     const answers = await Promise.all(crowd);
-    assert.equal(answers.filter((answer) => answer.includes("wait for one already")).length, 10);
-    assert.ok(!answers.includes("served"));
+    assert.equal(
+      answers.filter((answer) => answer.includes("250 wait for one already")).length,
+      10,
+    );
+    assert.equal(answers.filter((answer) => answer.includes("within 200 ms")).length, 250);
+    assert.match(await neighbour, /within 200 ms/);
   });
-  assert.equal((await db.query(alpha, "select 1")).rowCount, 1);
+  assert.equal(await outcome(alpha), "served");
   assert.deepEqual(database.stats(), { total: 1, idle: 1, waiting: 0, max: 1 });
+});
+
+// Guards against a tenant whose burst has everybody else stand in line behind it.
+test("tenants take turns at connections, however many requests one of them has", async (t) => {
+  const { db } = await startFixture(t, { poolMax: 2 });
+  const order: string[] = [];
+  const ask = (tenant: TenantRef, name: string) =>
+    db.query(tenant, "select pg_sleep(0.002)").then(() => order.push(name));
+  const burst = Array.from({ length: 60 }, () => ask(alpha, "alpha"));
+  const others = [ask(beta, "beta"), ask(gamma, "gamma"), ask(beta, "beta")];
+  await Promise.all([...burst, ...others]);
+  assert.equal(order.length, 63);
+  assert.ok(order.lastIndexOf("beta") < 12, order.join(" "));
+  assert.ok(order.lastIndexOf("gamma") < 12, order.join(" "));
 });
 
 // Guards against a statement or a lock that holds its connection for ever.
@@ -173,6 +192,8 @@ test("a server that falls silent ends the wait, the transaction and the ping", a
     assert.equal(outcome.status, "rejected");
     assert.ok(outcome.reason instanceof ConnectionError, String(outcome.reason));
   }
+  await assert.rejects(db.query(alpha, "select 4"), ConnectionError);
+  proxy.answering = "greet";
   await assert.rejects(db.query(alpha, "select 4"), ConnectionError);
   proxy.answering = "pass";
   assert.equal((await db.query(alpha, "select 5 as it")).rows[0]?.it, 5);

@@ -64,7 +64,7 @@ async function query(
   text: string,
   values: readonly unknown[] | undefined,
 ): Promise<QueryResult<Record<string, unknown>>> {
-  const link = await links.acquire();
+  const link = await links.acquire(tenantId);
   try {
     const statements = [settings(path, tenantId), { path, text, values }];
     const answers = await links.land(link, links.send(link, statements)).catch((error) => {
@@ -101,7 +101,7 @@ async function ping(links: Links, timeoutMs: number): Promise<void> {
 }
 
 async function selectOne(links: Links): Promise<void> {
-  const link = await links.acquire();
+  const link = await links.acquire("");
   try {
     await links.land(link, links.send(link, [{ path: "", text: "select 1" }]));
   } finally {

@@ -92,7 +92,8 @@ test("a derived role can't connect to another database", async (t) => {
   );
 });
 
-// Guards against servers that start together failing on each other's changes to the cluster's roles.
+// Guards against servers that start together failing on each other's changes to the cluster's
+// roles.
 test("many servers of several databases make their roles at once", async (t) => {
   const databases = [await startDatabase(t), await startDatabase(t), await startDatabase(t)];
   const urls = await Promise.all(
@@ -122,7 +123,8 @@ test("a role of DATABASE_APP_URL that reaches past row-level security is refused
   await assert.rejects(ensureRoles({ ownerUrl, appUrl: ownerUrl, masterKey }), /may create roles/);
 });
 
-// Guards against an operator's role that has no grants, or serves another database than migrations do.
+// Guards against an operator's role that has no grants, or serves another database than migrations
+// do.
 test("a sound role of DATABASE_APP_URL joins the group and is used as it is", async (t) => {
   const database = await startDatabase(t);
   const { ownerUrl } = database;
@@ -156,7 +158,10 @@ test("an owner that may not create roles is told to give DATABASE_APP_URL", asyn
 // Guards against failing on some syntax error where the server is simply too old.
 test("PostgreSQL before 15 is refused by its version", async () => {
   const server = (number: number) => ({ query: async () => ({ rows: [{ number }] }) });
-  await assert.rejects(checkServerVersion(server(140_012)), /PostgreSQL 15 or newer .* PostgreSQL 14/);
+  await assert.rejects(
+    checkServerVersion(server(140_012)),
+    /PostgreSQL 15 or newer .* PostgreSQL 14/,
+  );
   await checkServerVersion(server(150_000));
   await checkServerVersion(server(180_004));
 });

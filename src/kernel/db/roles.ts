@@ -40,15 +40,21 @@ export async function withClient<T>(
 
 /** Refuses a PostgreSQL older than 15: views can't be run with their caller's rights before. */
 export async function checkServerVersion(client: Queryable): Promise<void> {
-  const { rows } = await client.query("select current_setting('server_version_num')::int as number");
+  const { rows } = await client.query(
+    "select current_setting('server_version_num')::int as number",
+  );
   const major = Math.floor(rows[0].number / 10_000);
   if (major >= oldestVersion) return;
-  throw new Error(`PostgreSQL ${oldestVersion} or newer is needed; DATABASE_URL is PostgreSQL ${major}`);
+  throw new Error(
+    `PostgreSQL ${oldestVersion} or newer is needed; DATABASE_URL is PostgreSQL ${major}`,
+  );
 }
 
 const quoted = (name: string) => pg.escapeIdentifier(name);
 
-/** Roles belong to the whole cluster, so servers of other databases may be changing them right now. */
+/**
+ * Roles belong to the whole cluster, so servers of other databases may be changing them right now.
+ */
 const raceCodes = new Set(["42710", "23505", "XX000"]);
 
 async function settle(client: Queryable, text: string): Promise<void> {
@@ -95,7 +101,8 @@ export function derivedAppRole(
 
 /**
  * What PostgreSQL stores of a password (RFC 5803), so that the password itself never travels in a
- * statement that a log might keep. The salt follows from the password, whose 256 bits are random enough.
+ * statement that a log might keep. The salt follows from the password, whose 256 bits are random
+ * enough.
  */
 export function scramVerifier(password: string): string {
   const iterations = 4096;
@@ -120,7 +127,10 @@ function urlFor(ownerUrl: string, role: string, password: string): string {
   return url.href;
 }
 
-/** Null when it can log in, else why not: what `ensureLogin` can put right, and pg_hba.conf, which it can't. */
+/**
+ * Null when it can log in, else why not: what `ensureLogin` can put right, and pg_hba.conf, which
+ * it can't.
+ */
 async function loginRefusal(url: string): Promise<Error | null> {
   try {
     return await withClient(url, async () => null);
@@ -176,7 +186,8 @@ async function ensureMembership(client: Queryable, role: string): Promise<void> 
 
 /**
  * Everything that would let the application's role around row-level security, one sentence each.
- * Run as any role; `owner` is whoever owns the schema `platform` (or the database, before there is one).
+ * Run as any role; `owner` is whoever owns the schema `platform` (or the database, before there is
+ * one).
  */
 export async function appRoleFaults(client: Queryable, role: string): Promise<string[]> {
   const { rows } = await client.query(
@@ -232,7 +243,9 @@ export async function ensureRoles(options: RoleOptions): Promise<string> {
       if (refusal) throw new Error(`PostgreSQL does not let ${role} in: ${refusal.message}`);
     } else {
       role = await withClient(appUrl, async (app) => {
-        const { rows: own } = await app.query("select current_user as role, current_database() as database");
+        const { rows: own } = await app.query(
+          "select current_user as role, current_database() as database",
+        );
         if (own[0].database === rows[0].name) return own[0].role as string;
         throw new Error("DATABASE_APP_URL and DATABASE_URL name different databases");
       });

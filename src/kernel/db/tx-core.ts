@@ -27,7 +27,6 @@ const ignore = () => {};
 export class TxCore {
   readonly #links: Links;
   readonly #path: string;
-  readonly #firstTenantId: string;
   #tenantId: string;
   #link: Link | null = null;
   #begun = false;
@@ -42,13 +41,11 @@ export class TxCore {
   constructor(links: Links, path: string, firstTenantId: string) {
     this.#links = links;
     this.#path = path;
-    this.#firstTenantId = firstTenantId;
     this.#tenantId = firstTenantId;
   }
 
   /** Runs the statements in one flight, after those asked for before. */
   run(entries: readonly Entry[]): Promise<readonly Answer[]> {
-    if (this.#over) return this.#late();
     if (entries.length === 0) return Promise.resolve([]);
     const answers = this.#tail.then(() => (this.#over ? this.#late() : this.#run(entries)));
     this.#tail = answers.then(ignore, ignore);
@@ -117,7 +114,7 @@ export class TxCore {
       throw new RolledBackError("An earlier statement of this transaction failed", this.#failure);
     }
     try {
-      this.#link ??= await this.#links.acquire();
+      this.#link ??= await this.#links.acquire(this.#tenantId);
       const link = this.#link;
       const answers = await (this.#begun ? this.#send(link, entries) : this.#begin(link, entries));
       if (link.client.getTransactionStatus() !== "T") {
@@ -144,7 +141,6 @@ export class TxCore {
       if (!isStalePlan(error)) throw error;
       await this.#links.land(link, this.#links.send(link, [rollback]));
       this.#begun = false;
-      this.#tenantId = this.#firstTenantId;
       return this.#send(link, entries);
     }
   }
@@ -162,7 +158,7 @@ export class TxCore {
   }
 
   async #commit(): Promise<void> {
-    this.#link ??= await this.#links.acquire();
+    this.#link ??= await this.#links.acquire(this.#tenantId);
     const link = this.#link;
     const flight = this.#links.send(link, [...this.#compose(this.#deferred), commit]);
     this.#begun = true;

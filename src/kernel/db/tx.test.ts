@@ -233,6 +233,8 @@ test("platform work sees a tenant's rows only after entering, each Tx those of i
     inAlpha.defer({ text: qualified, values: [alpha.id, 3, "deferred"] });
     assert.deepEqual((await inBeta.query(count)).rows, [{ n: 1 }]);
     assert.deepEqual((await inAlpha.query(count)).rows, [{ n: 2 }]);
+    // The platform's own face sees the tenant that was entered last.
+    assert.deepEqual((await tx.query(count)).rows, [{ n: 2 }]);
     await assert.rejects(tx.enterTenant({ id: "x", isolation: "shared" }), TypeError);
   });
   assert.deepEqual(

@@ -16,6 +16,7 @@ test("every type round-trips through PostgreSQL", async (t) => {
     ["text", ""],
     ["text", "☃ \u{1f6a2} \\ \" ' $1 -- ; \t\n"],
     ["text", "x".repeat(200_000)],
+    ["text", "☃".repeat(300_000)],
     ["text", null],
     ["text", undefined, null],
     ["boolean", true],
@@ -72,6 +73,8 @@ test("every type round-trips through PostgreSQL", async (t) => {
     ["date[]", ["2026-01-01"]],
     ["timestamptz[]", ["2026-11-20T12:00:00.123456Z", null]],
   ];
+  const wide = "☃".repeat(100_000);
+  assert.deepEqual((await db.query(alpha, `select '${wide}' as it`)).rows, [{ it: wide }]);
   for (const [type, value, expected = value] of cases) {
     const { rows } = await db.query(alpha, `select $1::${type} as it`, [value]);
     assert.deepEqual(rows, [{ it: expected }], `${type} ${String(value).slice(0, 50)}`);

@@ -163,7 +163,8 @@ export function encodeValue(value: unknown): string | Buffer | null {
   if (ArrayBuffer.isView(value)) return viewToBuffer(value);
   if (value instanceof Date) return value.toISOString();
   if (Array.isArray(value)) return encodeArray(value);
-  return JSON.stringify(value);
+  // Undefined is what a toJSON may return.
+  return JSON.stringify(value) ?? null;
 }
 
 function encodePrimitive(value: unknown): string {

@@ -16,7 +16,7 @@ test("through outages every event reaches RabbitMQ, in order per resource, under
   if (!amqpUrl) return;
   const house = await eventHouse(t);
   const { db, log, metrics, relay } = house;
-  const tenant = house.tenant();
+  const tenant = await house.tenant();
   const direct = new Connection(amqpUrl);
   const { queue } = await direct.queueDeclare({ exclusive: true });
   await direct.exchangeDeclare({ exchange: eventExchange, type: "topic", durable: true });

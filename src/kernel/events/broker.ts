@@ -63,7 +63,11 @@ export function connectBroker({
       const body = Buffer.from(JSON.stringify(event));
       return policy.execute(() => publisher.send(envelope, body));
     },
+    assertReady() {
+      if (!connection.ready) throw new Error("There is no connection to RabbitMQ");
+    },
     async close() {
+      // A channel that is gone already needs no closing.
       await publisher.close().catch(() => {});
       await connection.close();
     },

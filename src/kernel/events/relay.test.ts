@@ -40,7 +40,7 @@ async function eventually(holds: () => boolean | Promise<boolean>, what: string)
 test("an event is handed out when its transaction commits, and only then", async (t) => {
   const house = await eventHouse(t);
   const { db, relay } = house;
-  const tenant = house.tenant();
+  const tenant = await house.tenant();
   const failing = db.inTenant(tenant, async (tx) => {
     emit(tx, { type: "shop.created", resource: shop("1"), data: {} });
     await tx.query("select 1");
@@ -72,9 +72,10 @@ test("an event is handed out when its transaction commits, and only then", async
 
 // Guards against events that say too much, or nothing that can be subscribed to.
 test("a bad type or too much data is refused where it is emitted", async (t) => {
-  const { db, tenant } = await eventHouse(t);
+  const { db, tenant: newTenant } = await eventHouse(t);
+  const tenant = await newTenant();
   const tryEmit = (type: string, data: Record<string, unknown>) =>
-    db.inTenant(tenant(), async (tx) => emit(tx, { type, resource: shop("1"), data }));
+    db.inTenant(tenant, async (tx) => emit(tx, { type, resource: shop("1"), data }));
   await assert.rejects(tryEmit("shop", {}), RangeError);
   await assert.rejects(tryEmit("Shop.Created", {}), RangeError);
   await assert.rejects(tryEmit("shop.created", { text: "x".repeat(70_000) }), RangeError);
@@ -83,7 +84,7 @@ test("a bad type or too much data is refused where it is emitted", async (t) => 
 // Guards against the loss of events whose transaction took its number early and committed late.
 test("an event that commits after later numbers is still handed out", async (t) => {
   const { db, relay, tenant: newTenant } = await eventHouse(t);
-  const tenant = newTenant();
+  const tenant = await newTenant();
   const held = Promise.withResolvers<void>();
   const written = Promise.withResolvers<void>();
   const slow = db.inTenant(tenant, async (tx) => {
@@ -107,15 +108,7 @@ test("an event that commits after later numbers is still handed out", async (t) 
 // Guards against a resource whose past is told in the wrong order, or with gaps, under load.
 test("events of one resource keep their order while many transactions race the relay", async (t) => {
   const { db, relay, tenant: newTenant } = await eventHouse(t);
-  const tenants = [newTenant(), newTenant(), newTenant()];
-  for (const { id } of tenants) {
-    await db.inPlatform((tx) =>
-      tx.query(
-        "insert into platform.tenant (id, slug, name, isolation) values ($1, $2, 'x', 'shared')",
-        [id, `t${id}`],
-      ),
-    );
-  }
+  const tenants = [await newTenant(), await newTenant(), await newTenant()];
   const changeTenant = (tenant: TenantRef) =>
     db.inTenant(tenant, async (tx) => {
       const { rows } = await tx.query<{ n: number }>(
@@ -147,7 +140,7 @@ test("events of one resource keep their order while many transactions race the r
 test("a tenant whose events can't be handed out holds up nobody else's, and loses none", async (t) => {
   const house = await eventHouse(t);
   const { db, clock, relay, appUrl, ownerUrl, log, logs } = house;
-  const [bad, good] = [house.tenant(), house.tenant()];
+  const [bad, good] = [await house.tenant(), await house.tenant()];
   await withClient(ownerUrl, (owner) =>
     owner.query(
       `create function platform.trouble() returns trigger language plpgsql as
@@ -176,7 +169,7 @@ test("a tenant whose events can't be handed out holds up nobody else's, and lose
 // Guards against pointers that stay for ever when their tenant's rows are gone.
 test("a pointer without its event is dropped", async (t) => {
   const house = await eventHouse(t);
-  const tenant = house.tenant();
+  const tenant = await house.tenant();
   await emitOne(house.db, tenant, 1);
   await house.db.inTenant(tenant, (tx) => tx.query("delete from platform.event"));
   await house.relay();
@@ -186,7 +179,7 @@ test("a pointer without its event is dropped", async (t) => {
 // Guards against a relay that reads other tenants' rows: it works as the app role.
 test("the relay's connection sees no tenant's events by itself", async (t) => {
   const house = await eventHouse(t);
-  await emitOne(house.db, house.tenant(), 1);
+  await emitOne(house.db, await house.tenant(), 1);
   const { client } = await relayConnection(house.appUrl);
   t.after(() => client.end());
   assert.equal((await client.query("select * from platform.event")).rowCount, 0);
@@ -196,7 +189,7 @@ test("the relay's connection sees no tenant's events by itself", async (t) => {
 test("one relay leads, and another takes over when its connection ends", async (t) => {
   const house = await eventHouse(t);
   const { db, appUrl, ownerUrl, log, metrics } = house;
-  const tenant = house.tenant();
+  const tenant = await house.tenant();
   const start = () =>
     startRelay({
       appUrl,
@@ -241,6 +234,7 @@ function fakeBroker() {
       if (error?.message !== "refused") got.push(event);
       if (error) throw error;
     },
+    assertReady() {},
     async close() {},
   };
   return { broker, got, fail: (how: typeof trouble) => void (trouble = how) };
@@ -250,7 +244,7 @@ function fakeBroker() {
 test("an event whose confirmation is lost is published again under the same id", async (t) => {
   const house = await eventHouse(t);
   const { db, relay } = house;
-  const tenant = house.tenant();
+  const tenant = await house.tenant();
   const { broker, got, fail } = fakeBroker();
   const publish = createPublisher({ ...house, broker });
   await emitOne(db, tenant, 1);
@@ -259,7 +253,10 @@ test("an event whose confirmation is lost is published again under the same id",
   await assert.rejects(publish(new AbortController().signal), /confirmation lost/);
   fail(() => null);
   await publish(new AbortController().signal);
-  assert.deepEqual(got.map(({ data }) => data.n), [1, 1]);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    [1, 1],
+  );
   assert.equal(new Set(got.map(({ id }) => id)).size, 1);
   assert.equal(await pointers(house), 0);
 });
@@ -268,7 +265,7 @@ test("an event whose confirmation is lost is published again under the same id",
 test("while the broker refuses, events are handed out to everyone else and wait for it", async (t) => {
   const house = await eventHouse(t);
   const { db, relay } = house;
-  const tenant = house.tenant();
+  const tenant = await house.tenant();
   const { broker, got, fail } = fakeBroker();
   const publish = createPublisher({ ...house, broker });
   const round = () => publish(new AbortController().signal);
@@ -283,11 +280,19 @@ test("while the broker refuses, events are handed out to everyone else and wait 
   assert.deepEqual([lag.toRelay, lag.toPublish], [0, 4]);
   assert.ok(lag.toPublishAgeSeconds > 0);
   // One resource goes on being refused: the other's events do not wait for it, its own do.
-  fail(({ resource, data }) => (resource.id === "odd" && data.n === 1 ? new Error("refused") : null));
+  fail(({ resource, data }) =>
+    resource.id === "odd" && data.n === 1 ? new Error("refused") : null,
+  );
   await assert.rejects(round());
-  assert.deepEqual(got.map(({ data }) => data.n), [2, 4]);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    [2, 4],
+  );
   fail(() => null);
   await round();
-  assert.deepEqual(got.map(({ data }) => data.n), [2, 4, 1, 3]);
+  assert.deepEqual(
+    got.map(({ data }) => data.n),
+    [2, 4, 1, 3],
+  );
   assert.equal(await pointers(house), 0);
 });

@@ -63,7 +63,8 @@ export async function relayOnce(
     try {
       events += (await relayTenant(client, work)).events;
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError) || troubled.size >= leaveAloneMaxTenants) throw error;
+      if (!(error instanceof pg.DatabaseError) || troubled.size >= leaveAloneMaxTenants)
+        throw error;
       log.error({ err: error, tenant: tenantId }, "a tenant's events could not be handed out");
       troubled.set(tenantId, clock.nowMs() + leaveAloneMs);
     }

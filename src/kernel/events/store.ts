@@ -130,11 +130,7 @@ export async function outboxLag(tx: Transaction): Promise<Lag> {
  * Deletes a tenant's events, with their deliveries, that are older than a moment and handed out.
  * Ids sort by time, so the primary key finds them.
  */
-export async function deleteEventsBefore(
-  tx: Tx,
-  before: string,
-  limit: number,
-): Promise<number> {
+export async function deleteEventsBefore(tx: Tx, before: string, limit: number): Promise<number> {
   const { rowCount } = await tx.query(
     `delete from platform.event where tenant_id = $1 and id in (
        select id from platform.event

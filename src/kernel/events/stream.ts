@@ -46,7 +46,8 @@ const connectEveryMs = 1_000;
 /** Whether an event's type is among those wanted. */
 export function wants(types: readonly string[], type: string): boolean {
   return types.some(
-    (one) => one === "*" || one === type || (one.endsWith(".*") && type.startsWith(one.slice(0, -1))),
+    (one) =>
+      one === "*" || one === type || (one.endsWith(".*") && type.startsWith(one.slice(0, -1))),
   );
 }
 

@@ -20,11 +20,7 @@ const readEvents = 200;
 
 type Kept = StoredEvent & { sizeBytes: number };
 
-export function createTail(options: {
-  db: Db;
-  tenantId: string;
-  log: Pick<Logger, "warn">;
-}): Tail {
+export function createTail(options: { db: Db; tenantId: string; log: Pick<Logger, "warn"> }): Tail {
   const { db, tenantId, log } = options;
   let kept: Kept[] = [];
   let keptBytes = 0;

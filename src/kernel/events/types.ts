@@ -29,5 +29,7 @@ export interface StoredEvent extends EventEnvelope {
 export interface Broker {
   /** Resolves when the broker has confirmed it; rejects within a bounded time otherwise. */
   publish(event: EventEnvelope): Promise<void>;
+  /** Throws while there is no connection. */
+  assertReady(): void;
   close(): Promise<void>;
 }

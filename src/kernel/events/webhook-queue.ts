@@ -29,9 +29,12 @@ export async function leaseDue(
         where turn + (select count(*) from platform.webhook_due busy
           where busy.of_tenant = w.of_tenant and busy.leased_until > $1) <= $5::int
         order by due_at limit $4
+     ), free as (
+       select d.of_tenant, d.endpoint_id from platform.webhook_due d join chosen
+        using (of_tenant, endpoint_id) where d.leased_until <= $1 for update of d skip locked
      )
-     update platform.webhook_due d set leased_until = $2, lease_id = $3 from chosen c
-      where d.of_tenant = c.of_tenant and d.endpoint_id = c.endpoint_id and d.leased_until <= $1
+     update platform.webhook_due d set leased_until = $2, lease_id = $3 from free f
+      where d.of_tenant = f.of_tenant and d.endpoint_id = f.endpoint_id
      returning d.of_tenant as "tenantId", d.endpoint_id as "endpointId"`,
     [lease.nowIso, lease.untilIso, lease.id, lease.limit, lease.perTenant],
   );

@@ -86,7 +86,11 @@ async function attempt(
   try {
     const response = await outgoing.fetch(endpoint.url, {
       method: "POST",
-      headers: { "content-type": "application/json", "user-agent": "Plimsoll-Webhooks/1", ...signed },
+      headers: {
+        "content-type": "application/json",
+        "user-agent": "Plimsoll-Webhooks/1",
+        ...signed,
+      },
       body,
       timeoutMs: answerTimeoutMs,
       maxRedirects: 0,
@@ -151,11 +155,14 @@ async function settle(
     await queue.noteEndpoint(tx, endpoint.id, { failingSince, failuresInRow, disabledReason });
   }
   if (disabledReason) {
-    log.warn({ tenant: tx.tenant.id, endpoint: endpoint.id, disabledReason }, "webhook switched off");
-    const resource = { type: "webhook_endpoint", id: endpoint.id };
+    log.warn(
+      { tenant: tx.tenant.id, endpoint: endpoint.id, disabledReason },
+      "webhook switched off",
+    );
+    const resource = { type: "webhook", id: endpoint.id };
     const after = { active: false, disabledReason };
-    audit(tx, { action: "webhook_endpoint.disable", resource, before: { active: true }, after });
-    emit(tx, { type: "webhook_endpoint.disabled", resource, data: { reason: disabledReason } });
+    audit(tx, { action: "webhook.disable", resource, before: { active: true }, after });
+    emit(tx, { type: "webhook.disabled", resource, data: { reason: disabledReason } });
   }
   const notBeforeIso = iso(nowMs + rules.holdMs(failuresInRow));
   const active = disabledReason === null;
@@ -203,7 +210,10 @@ export async function sendDue(
   return leased.map((due) =>
     // The lease runs out by itself, and another round tries again.
     serve(options, lease.id, due, signal).catch((error) =>
-      log.warn({ err: error, tenant: due.tenantId, endpoint: due.endpointId }, "webhook round failed"),
+      log.warn(
+        { err: error, tenant: due.tenantId, endpoint: due.endpointId },
+        "webhook round failed",
+      ),
     ),
   );
 }

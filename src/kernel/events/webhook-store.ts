@@ -46,10 +46,11 @@ export async function insertEndpoint(
   return rows[0] ?? null;
 }
 
+/** With `lock`, not so hard that planning deliveries for the endpoint would have to wait. */
 export async function selectEndpoint(tx: Tx, id: string, lock = false): Promise<Endpoint | null> {
   const { rows } = await tx.query<Endpoint>(
     `select ${endpointColumns} from platform.webhook_endpoint
-      where tenant_id = $1 and id = $2 ${lock ? "for update" : ""}`,
+      where tenant_id = $1 and id = $2 ${lock ? "for no key update" : ""}`,
     [tx.tenant.id, id],
   );
   return rows[0] ?? null;
@@ -98,14 +99,15 @@ export async function updateSecret(
   return rows[0] as Endpoint;
 }
 
+/** The order is the relay's, which marks an endpoint due before it refers to its row. */
 export async function deleteEndpoint(tx: Tx, id: string): Promise<void> {
   await tx.batch([
     {
-      text: "delete from platform.webhook_endpoint where tenant_id = $1 and id = $2",
+      text: "delete from platform.webhook_due where of_tenant = $1 and endpoint_id = $2",
       values: [tx.tenant.id, id],
     },
     {
-      text: "delete from platform.webhook_due where of_tenant = $1 and endpoint_id = $2",
+      text: "delete from platform.webhook_endpoint where tenant_id = $1 and id = $2",
       values: [tx.tenant.id, id],
     },
   ]);

@@ -26,7 +26,7 @@ const endpointsPerTenantMax = 20;
 const replayMax = 1_000;
 const overlapMaxHours = 7 * 24;
 const wantedType = /^(\*|[a-z][a-z0-9_]*(\.[a-z0-9_]+)*\.\*|[a-z][a-z0-9_]*(\.[a-z0-9_]+)+)$/;
-const resourceType = "webhook_endpoint";
+const resourceType = "webhook";
 
 /** The names under which an endpoint's signing secrets are among its tenant's secrets. */
 export function secretNames(endpointId: string): { current: string; old: string } {
@@ -72,7 +72,7 @@ export async function createEndpoint(
   }
   await secrets.put(tx, secretNames(id).current, secret);
   audit(tx, {
-    action: "webhook_endpoint.create",
+    action: "webhook.create",
     resource: { type: resourceType, id },
     after: state(made),
   });
@@ -91,7 +91,7 @@ export async function updateEndpoint(
   const changed = await store.updateEndpoint(tx, found.id, wanted);
   if (changed.active) await store.markDue(tx, found.id, isoNow(clock));
   audit(tx, {
-    action: "webhook_endpoint.update",
+    action: "webhook.update",
     resource: { type: resourceType, id: found.id },
     before: state(found),
     after: state(changed),
@@ -110,7 +110,7 @@ export async function deleteEndpoint(
   await secrets.delete(tx, names.current);
   await secrets.delete(tx, names.old);
   audit(tx, {
-    action: "webhook_endpoint.delete",
+    action: "webhook.delete",
     resource: { type: resourceType, id: found.id },
     before: state(found),
   });
@@ -139,7 +139,7 @@ export async function rotateSecret(
   const until = new Date(clock.nowMs() + overlapHours * 3_600_000).toISOString();
   const changed = await store.updateSecret(tx, found.id, secret.slice(-4), keeps ? until : null);
   audit(tx, {
-    action: "webhook_endpoint.rotate",
+    action: "webhook.rotate",
     resource: { type: resourceType, id: found.id },
     after: { secretLastFour: secret.slice(-4), oldSecretUntil: keeps ? until : null },
   });
@@ -183,7 +183,7 @@ export async function replayRange(
   const replayed = await store.replayEvents(tx, range);
   await store.markDue(tx, found.id, nowIso);
   audit(tx, {
-    action: "webhook_endpoint.replay",
+    action: "webhook.replay",
     resource: { type: resourceType, id: found.id },
     after: { from, to, replayed: replayed.replayed },
   });

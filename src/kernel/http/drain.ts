@@ -69,13 +69,26 @@ export function createDrain(app: FastifyInstance, options: DrainOptions): Drain 
   };
 }
 
+/** Turns of the event loop in which the system's queue of new connections may run empty. */
+const ACCEPT_TURNS_MAX = 500;
+
 /**
- * Closes the listener and nothing else; resolves when the last connection has ended. After a turn of
- * the event loop, in which every connection that the system has accepted for us is taken over; then by
- * the method of net's server, since http's would end idle connections in the same breath.
+ * Closes the listener and nothing else; resolves when the last connection has ended. First it waits
+ * for a turn of the event loop that brings no new connection: those that the system has accepted for
+ * us and we haven't taken over yet would be reset. Then by the method of net's server, since http's
+ * would end idle connections in the same breath.
  */
 async function stopListening(server: Server): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
+  let accepted = true;
+  const note = () => {
+    accepted = true;
+  };
+  server.on("connection", note);
+  for (let turn = 0; accepted && turn < ACCEPT_TURNS_MAX; turn += 1) {
+    accepted = false;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  server.off("connection", note);
   await new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
 }
 

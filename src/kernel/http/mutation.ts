@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../clock.ts";
 import { isLockTimeout } from "../db/pg-errors.ts";
 import type { Db, Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
-import type { Mutate } from "../service.ts";
+import type { Sealer } from "../secrets/seal.ts";
+import type { Mutate, MutatingReply, MutatingRequest } from "../service.ts";
 import { etag } from "./etag.ts";
 import {
   claimIdempotencyKey,
@@ -14,15 +14,10 @@ import {
   keepAnswer,
 } from "./store.ts";
 
-/** Encrypts answers that hold a secret; `context` must be the same both ways. */
-export interface Sealer {
-  seal(plaintext: Buffer, context: string): Buffer;
-  open(sealed: Buffer, context: string): Buffer;
-}
-
 export interface MutateOptions {
   db: Db;
-  sealer: Sealer;
+  /** Encrypts kept answers of routes with `secretAnswer`. */
+  sealer: Pick<Sealer, "seal" | "open">;
   clock: Clock;
   /** How long a duplicate waits for the first one before it is told to come back. */
   duplicateWaitMs: number;
@@ -32,6 +27,9 @@ type Answer = Omit<KeptAnswer, "requestHash">;
 
 interface Claim extends IdempotencyKey {
   requestHash: Buffer;
+  /** Names the key among all tenants' and callers'. */
+  context: string;
+  seals: boolean;
 }
 
 const JSON_TYPE = "application/json; charset=utf-8";
@@ -48,45 +46,64 @@ const JSON_TYPE = "application/json; charset=utf-8";
  *    Null is `not_found`.
  * 5. Writes the answer with the route's own serializer; ETag from `version`, Location from `id` for 201.
  * 6. With a key, the answer is kept by a statement that travels with COMMIT.
- * 7. Only after COMMIT is anything sent.
+ * 7. Only after COMMIT does the handler get the result, to return it: the reply sends the kept bytes.
  */
 export function createMutate(options: MutateOptions): Mutate {
-  const { db, sealer } = options;
+  const { db } = options;
   const queue = createQueue(options);
 
-  return async (request, reply, status, work) => {
+  return async <T>(
+    request: MutatingRequest,
+    reply: MutatingReply,
+    status: number,
+    work: (tx: Tx) => Promise<T | null>,
+  ) => {
     const claim = readClaim(request);
-    const on = { actor: request.actor, requestId: request.id };
+    const { tenant } = request;
     const change = (tx: Tx) => answerOf(request, reply, status, work, tx);
-    if (!claim) {
-      return send(reply, await db.inTenant(request.tenant, change, on), false);
-    }
-    const seals = request.routeOptions.config.secretAnswer === true;
-    const context = `idempotency/${request.tenant.id}/${claim.principal}/${claim.key}`;
-    const { answer, replayed } = await queue(
-      `${request.tenant.id} ${claim.principal} ${claim.key}`,
-      () =>
-        db.inTenant(
-          request.tenant,
-          async (tx) => {
-            const kept = await claimOrKept(tx, claim);
-            if (kept) return { answer: kept, replayed: true };
-            const made = await change(tx);
-            const body = seals ? sealer.seal(made.body, context) : made.body;
-            tx.defer(keepAnswer(claim, { ...made, body, sealed: seals }));
-            return { answer: made, replayed: false };
-          },
-          on,
-        ),
-    );
-    const body = answer.sealed ? sealer.open(answer.body, context) : answer.body;
-    return send(reply, { ...answer, body }, replayed);
+    const transact = () =>
+      db.inTenant(tenant, (tx) => (claim ? once(options, claim, change, tx) : change(tx)), {
+        actor: request.actor,
+        requestId: request.id,
+      });
+    const made = claim ? await queue(claim.context, transact) : await transact();
+    const { answer, replayed } = made;
+    reply.code(answer.status).headers(answer.headers);
+    if (replayed) reply.header("idempotent-replayed", "true");
+    reply.serializer(() => answer.body.toString());
+    return made.result;
   };
+}
+
+interface Made<T> {
+  answer: Answer;
+  result: T;
+  replayed: boolean;
+}
+
+/** Does the change under a key, or finds what it answered before. */
+async function once<T>(
+  { sealer }: MutateOptions,
+  claim: Claim,
+  change: (tx: Tx) => Promise<Made<T>>,
+  tx: Tx,
+): Promise<Made<T>> {
+  const kept = await claimOrKept(tx, claim);
+  if (!kept) {
+    const made = await change(tx);
+    const { answer } = made;
+    const body = claim.seals ? sealer.seal(answer.body, claim.context) : answer.body;
+    tx.defer(keepAnswer(claim, { ...answer, body, sealed: claim.seals }));
+    return made;
+  }
+  const body = kept.sealed ? sealer.open(kept.body, claim.context) : kept.body;
+  const result = body.length === 0 ? undefined : JSON.parse(body.toString());
+  return { answer: { ...kept, body }, result, replayed: true };
 }
 
 const printable = /^[\x20-\x7e]{1,255}$/;
 
-function readClaim(request: FastifyRequest): Claim | null {
+function readClaim(request: MutatingRequest): Claim | null {
   const key = request.headers["idempotency-key"];
   if (key === undefined || !request.routeOptions.config.idempotent) return null;
   if (typeof key !== "string" || !printable.test(key)) {
@@ -99,7 +116,14 @@ function readClaim(request: FastifyRequest): Claim | null {
     .update(`${method} ${url}\n`)
     .update(request.bodyBytes ?? "")
     .digest();
-  return { key, principal: `${request.actor.kind}:${request.actor.id}`, requestHash };
+  const principal = `${request.actor.kind}:${request.actor.id}`;
+  return {
+    key,
+    principal,
+    requestHash,
+    context: `idempotency/${request.tenant.id}/${principal}/${key}`,
+    seals: request.routeOptions.config.secretAnswer === true,
+  };
 }
 
 /** Null: the key is ours and the work is to be done. Else the answer that was kept under it. */
@@ -128,32 +152,30 @@ function inFlight(cause?: unknown): Error {
 }
 
 async function answerOf<T>(
-  request: FastifyRequest,
-  reply: FastifyReply,
+  request: MutatingRequest,
+  reply: MutatingReply,
   status: number,
-  work: (tx: Tx) => Promise<T>,
+  work: (tx: Tx) => Promise<T | null>,
   tx: Tx,
-): Promise<Answer> {
+): Promise<Made<T>> {
   const result = await work(tx);
   if (result === null) throw requestErrors.not_found();
   const headers: Record<string, string> = {};
-  if (status === 204) return { status, headers, body: Buffer.alloc(0), sealed: false };
+  if (status === 204) {
+    const answer = { status, headers, body: Buffer.alloc(0), sealed: false };
+    return { answer, result, replayed: false };
+  }
   const { version, id } = (result ?? {}) as { version?: unknown; id?: unknown };
   if (typeof version === "number") headers.etag = etag(version);
   if (status === 201 && typeof id === "string") headers.location = `${pathOf(request)}/${id}`;
   headers["content-type"] = JSON_TYPE;
   const text = reply.code(status).serialize(result) as string;
-  return { status, headers, body: Buffer.from(text), sealed: false };
+  const answer = { status, headers, body: Buffer.from(text), sealed: false };
+  return { answer, result, replayed: false };
 }
 
-function pathOf(request: FastifyRequest): string {
+function pathOf(request: MutatingRequest): string {
   return (request.raw.url as string).split("?", 1)[0] as string;
-}
-
-function send(reply: FastifyReply, answer: Answer, replayed: boolean): FastifyReply {
-  reply.code(answer.status).headers(answer.headers);
-  if (replayed) reply.header("idempotent-replayed", "true");
-  return answer.status === 204 ? reply.send() : reply.send(answer.body);
 }
 
 type Queue = <T>(key: string, work: () => Promise<T>) => Promise<T>;

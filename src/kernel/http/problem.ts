@@ -72,7 +72,7 @@ const byStatus: Readonly<Record<number, (cause: unknown) => Problem>> = {
 
 /** Fastify's own errors say by their status what they are; anybody else's status is not believed. */
 function ofFramework(cause: unknown): Problem | null {
-  const { code, statusCode } = cause as Partial<FastifyError>;
+  const { code, statusCode } = (cause ?? {}) as Partial<FastifyError>;
   if (code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE") {
     return requestErrors.malformed({ detail: "The request broke off.", cause });
   }
@@ -134,7 +134,7 @@ export function sendProblem(
 
 /** Fastify's refusal doesn't say what the limit is. */
 function isTooLarge(error: unknown): boolean {
-  return (error as FastifyError).code === "FST_ERR_CTP_BODY_TOO_LARGE";
+  return (error as FastifyError | null)?.code === "FST_ERR_CTP_BODY_TOO_LARGE";
 }
 
 function pathOf(request: FastifyRequest): string {

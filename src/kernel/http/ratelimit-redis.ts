@@ -25,10 +25,10 @@ const takeScript = defineScript({
     local full = tonumber(redis.call('GET', KEYS[1]) or now)
     local missing = math.max(full - now, 0)
     if missing + token <= tonumber(ARGV[2]) + token / 1000 then
-      local lasts = math.ceil((missing + token) / 1000)
-      redis.call('SET', KEYS[1], string.format('%.0f', now + missing + token), 'PX', lasts)
+      local lasts = math.max(math.ceil((missing + token) / 1000), 1)
+      redis.call('SET', KEYS[1], string.format('%.3f', now + missing + token), 'PX', lasts)
     end
-    return missing`,
+    return math.floor(missing)`,
   NUMBER_OF_KEYS: 1,
   parseCommand(parser, key: string, tokenMicros: number, burstMicros: number) {
     parser.pushKey(key);
@@ -75,7 +75,7 @@ export function redisBuckets(
   async function takeShared(key: string, limit: Limit): Promise<Verdict> {
     // While it is unwell, one request a second tries it and the others don't wait.
     if (!healthy) restUntilMs = clock.monotonicMs() + REST_MS;
-    const tokenMicros = Math.round(60_000_000 / limit.perMinute);
+    const tokenMicros = 60_000_000 / limit.perMinute;
     try {
       const missingMicros = await within(
         ANSWER_TIMEOUT_MS,

@@ -8,7 +8,6 @@ import { requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
 import type { App } from "../service.ts";
 import type { CrossOrigin } from "./cross-origin.ts";
-import type { Drain } from "./drain.ts";
 import type { Limiter } from "./limiter.ts";
 import type { RequestMeter, RouteStats } from "./measure.ts";
 import { parseTraceParent } from "./trace.ts";
@@ -21,7 +20,6 @@ export interface BeginOptions {
   limiter: Limiter;
   meter: RequestMeter;
   random: Random;
-  drain: Pick<Drain, "closing">;
 }
 
 const SPAN_ID_BYTES = 8;
@@ -31,16 +29,15 @@ const SPAN_ID_BYTES = 8;
  * itself, and the end of requests that no route is for.
  */
 export function beginRequest(options: BeginOptions): onRequestHookHandler {
-  const { app, headers, crossOrigin, limiter, meter, random, drain } = options;
+  const { app, headers, crossOrigin, limiter, meter, random } = options;
   const unmatched = meter.route("any", "unmatched");
   return (request, reply, done) => {
     reply.headers(headers);
     reply.header("x-request-id", request.id);
-    if (drain.closing()) reply.header("connection", "close");
     const trace = request.raw.headers.traceparent;
     if (trace !== undefined) continueTrace(String(trace), reply, random);
     crossOrigin.mark(request, reply);
-    const fault = faultOfAddress(request);
+    const fault = faultOfHead(request);
     if (fault) return done(fault);
     if (!request.is404) return done();
     limiter.anonymous(request, reply, (refusal) => {
@@ -59,8 +56,15 @@ function continueTrace(header: string, reply: FastifyReply, random: Random): voi
   reply.header("traceresponse", `00-${trace.traceId}-${spanId}-${trace.flags}`);
 }
 
-function faultOfAddress({ raw }: FastifyRequest): Error | null {
+function faultOfHead({ raw }: FastifyRequest): Error | null {
   const { url = "", headers, httpVersionMinor } = raw;
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") {
+    return requestErrors.malformed({
+      detail: "Where such a request's body ends can't be known; send it in chunks or with its length.",
+      headers: { connection: "close" },
+    });
+  }
   if (headers.host === undefined && httpVersionMinor === 1) {
     return requestErrors.malformed({ detail: "A request of HTTP/1.1 must name its Host." });
   }

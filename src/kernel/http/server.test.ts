@@ -20,6 +20,11 @@ function routes(app: App): void {
     query: request.query,
     id: request.id,
   }));
+  app.post(
+    "/notes",
+    { schema: { summary: "Note", body: strict({ a: Type.String() }), response }, config: { permission: "thing:create" } },
+    () => ({}),
+  );
   app.get(
     "/things/:id",
     { schema: { summary: "One", params: ById, response }, config: read },
@@ -47,7 +52,7 @@ test("a request with an ambiguous or broken frame is refused and its connection 
   const http = testHttp(t, routes);
   const url = await http.listen();
   const next = "GET /api/v1/smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
-  const head = `POST /api/v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n`;
+  const head = `POST /api/v1/notes HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\n`;
   const broken = [
     `${head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${next}`,
     `${head}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n${next}`,

@@ -125,8 +125,12 @@ export function createHttp(options: HttpOptions): Http {
   const headers = standardHeaders(secure);
   app.addHook(
     "onRequest",
-    beginRequest({ app, headers, crossOrigin, limiter, meter, random: options.random, drain }),
+    beginRequest({ app, headers, crossOrigin, limiter, meter, random: options.random }),
   );
+  app.addHook("onSend", (_request, reply, payload, done) => {
+    if (drain.closing()) reply.header("connection", "close");
+    done(null, payload);
+  });
 
   const routes: DocumentedRoute[] = [];
   const cursors = createCursorSeal([config.masterKey, ...config.masterKeyPrevious]);
@@ -152,10 +156,10 @@ export function createHttp(options: HttpOptions): Http {
     app,
     mount(service, deps) {
       app.register(
-        (scope, _options, done) => {
+        // Asynchronous, so that what a route's declaration throws rejects `app.ready`.
+        async (scope) => {
           scope.serviceName = service.name;
           service.routes(scope as unknown as App, deps);
-          done();
         },
         { prefix: "/api/v1" },
       );
@@ -267,7 +271,7 @@ function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRou
     globalDecompression: false,
   });
   let openapi: string | null = null;
-  app.register((scope, _options, done) => {
+  app.register(async (scope) => {
     healthRoutes(scope as unknown as App, {
       health,
       metrics,
@@ -281,7 +285,6 @@ function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRou
         return openapi;
       },
     });
-    done();
   });
 }
 

@@ -38,8 +38,8 @@ export interface Registration {
 
 /**
  * Makes an account and signs it in. Throws ERR_IDENTITY_EMAIL_TAKEN, also when an invitation is for
- * somebody who has an account: they sign in with it, so that an invitation, which may have been read
- * by others, never replaces a password.
+ * somebody who has an account: they sign in with it, so that an invitation, which others may have
+ * read, never replaces a password.
  */
 export async function register(
   deps: AccountDeps,
@@ -105,8 +105,8 @@ export interface Login {
 
 /**
  * Signs in. An unknown address, a wrong password and a deactivated account get the same answer, and
- * as far as it can be had the same time: each hashes once and commits once. That the account needs a
- * second factor is said only to whoever knows the password.
+ * as far as it can be had the same time: each hashes once and commits once. That the account needs
+ * a second factor is said only to whoever knows the password.
  */
 export async function login(
   deps: AccountDeps,
@@ -221,7 +221,9 @@ export async function changePassword(
   const checked = await orForgive(deps.throttle, attempt, async () => {
     const user = await deps.db.inPlatform((tx) => users.findUser(tx, userId));
     const { ok } = await deps.passwords.verify(currentPassword, user?.passwordHash ?? null);
-    return ok && user ? { from: user.passwordHash, to: await deps.passwords.hash(newPassword) } : null;
+    return ok && user
+      ? { from: user.passwordHash, to: await deps.passwords.hash(newPassword) }
+      : null;
   });
   if (!checked) throw wrongPassword();
   const work = async (tx: Tx) => {

@@ -14,6 +14,7 @@ export interface ApiKeyRow {
 const columns = `id, name, last_four as "lastFour", permissions, created_by as "createdBy",
   created_at as "createdAt", expires_at as "expiresAt", last_used_at as "lastUsedAt"`;
 
+/** Stores a key by its hash. */
 export async function insertApiKey(
   tx: Tx,
   row: Omit<ApiKeyRow, "lastUsedAt"> & { keyHash: Buffer },
@@ -38,6 +39,7 @@ export async function insertApiKey(
   return rows[0] as ApiKeyRow;
 }
 
+/** How many keys the tenant has, expired ones too. */
 export async function countApiKeys(tx: Tx): Promise<number> {
   const { rows } = await tx.query<{ count: number }>(
     "select count(*) as count from platform.api_key",

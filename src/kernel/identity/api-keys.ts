@@ -1,4 +1,3 @@
-import { assertWithin, formatGrants, type Roles, type Scope } from "../access/roles.ts";
 import { audit } from "../audit/audit.ts";
 import type { Clock } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
@@ -10,7 +9,7 @@ import { identityErrors } from "./errors.ts";
 import { apiKeyTtlAtMostMs } from "./lifetimes.ts";
 import { newTenantToken } from "./opaque-tokens.ts";
 import type { Revocations } from "./revocations.ts";
-import type { Principal } from "./types.ts";
+import type { Principal, Roles, Scope } from "./types.ts";
 
 const keysPerTenantAtMost = 200;
 
@@ -42,7 +41,7 @@ export async function createApiKey(
 ): Promise<ApiKeyView & { key: string }> {
   if (principal.actor.kind !== "user") throw identityErrors.users_only();
   const granted = deps.roles.parse(input.permissions);
-  assertWithin(principal.permissions, granted);
+  deps.roles.assertWithin(principal.permissions, granted);
   const nowMs = deps.clock.nowMs();
   const expiresAt = expiryOf(input.expiresAt ?? null, nowMs);
   if ((await store.countApiKeys(tx)) >= keysPerTenantAtMost) throw identityErrors.too_many_keys();
@@ -52,7 +51,7 @@ export async function createApiKey(
     name: input.name,
     keyHash: hash,
     lastFour: token.slice(-4),
-    permissions: formatGrants(granted),
+    permissions: deps.roles.format(granted),
     createdBy: principal.actor.id,
     createdAt: new Date(nowMs).toISOString(),
     expiresAt,
@@ -89,6 +88,7 @@ export function listApiKeys(
   return store.listApiKeys(tx, { createdBy: makerOf(page.principal, page.scope), limit, after });
 }
 
+/** Null when there is no key that the caller may see. */
 export function findApiKey(
   tx: Tx,
   { principal, scope, id }: { principal: Principal; scope: Scope; id: string },

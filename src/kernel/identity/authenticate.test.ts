@@ -166,7 +166,7 @@ test("a revocation during the look-up is not covered up by its answer", async (t
   await assert.rejects(async () => authenticator.authenticate(bearer(ada)), invalid);
 });
 
-// Guards against a token that keeps rights its bearer has lost: the membership counts, not the claim.
+// Guards against rights that a token says and its bearer has lost: the membership counts.
 test("a changed role holds for tokens that say the old one", async (t) => {
   const id = await startIdentity(t);
   const ada = await registerPerson(id, "ada");
@@ -178,10 +178,13 @@ test("a changed role holds for tokens that say the old one", async (t) => {
   id.clock.advance(4_000);
   const principal = await principalOf(id, ada);
   assert.equal(principal.role, "user");
-  assert.deepEqual([...principal.permissions], [
-    ["order:read", "own"],
-    ["api-key:create", "own"],
-  ]);
+  assert.deepEqual(
+    [...principal.permissions],
+    [
+      ["order:read", "own"],
+      ["api-key:create", "own"],
+    ],
+  );
 });
 
 // Guards against credentials that pass while the database can't be asked.

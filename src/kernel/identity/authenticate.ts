@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { LRUCache } from "lru-cache";
-import { intersect, type PermissionSet, type Roles } from "../access/roles.ts";
 import type { Clock } from "../clock.ts";
 import type { Db } from "../db/types.ts";
 import * as store from "./credential-store.ts";
@@ -8,7 +7,7 @@ import { identityErrors } from "./errors.ts";
 import { readTenantToken } from "./opaque-tokens.ts";
 import type { Revocations, Revoked } from "./revocations.ts";
 import { type AccessClaims, type Tokens, unauthorized } from "./tokens.ts";
-import type { Principal } from "./types.ts";
+import type { PermissionSet, Principal, Roles } from "./types.ts";
 
 /** A cached credential is believed for so long; then the database is asked again, in one flight. */
 const freshMs = 4_000;
@@ -50,6 +49,7 @@ interface Entry extends Known {
 
 const bearer = /^bearer +([^\s,]+)$/i;
 
+/** Makes the one place where credentials become a principal. */
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const { clock, revocations } = deps;
   // Two of them, so that a key sent where a token belongs is not taken for one.
@@ -76,7 +76,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
       ? await checkApiKey(deps, credential)
       : await checkToken(deps, before?.claims ?? (await readToken(deps, credential)));
     const leftMs = known.principal.expiresAtMs - clock.nowMs();
-    // Something was revoked while the database was asked: the answer is good, and not worth keeping.
+    // Something was revoked while the database was asked: the answer holds, but is not kept.
     if (revokedCount === revokedBefore) {
       cache.set(credential, { ...known, freshUntilMs: startedMs + Math.min(freshMs, leftMs) });
     }
@@ -120,8 +120,7 @@ function matches(revoked: Revoked, { principal, userId }: Entry): boolean {
     (revoked.userId === undefined || revoked.userId === userId) &&
     (revoked.tenantId === undefined || revoked.tenantId === tenant.id) &&
     (revoked.sessionId === undefined || revoked.sessionId === sessionId) &&
-    (revoked.apiKeyId === undefined ||
-      (actor.kind === "api_key" && revoked.apiKeyId === actor.id))
+    (revoked.apiKeyId === undefined || (actor.kind === "api_key" && revoked.apiKeyId === actor.id))
   );
 }
 
@@ -159,7 +158,10 @@ async function checkApiKey(deps: AuthenticatorDeps, key: string): Promise<Known>
   if (!row) throw unauthorized("invalid_api_key");
   // A key never outgrows whoever made it: when they lose a permission, so does the key.
   const makers = standing(deps.roles, row).permissions;
-  const permissions = intersect(makers, deps.roles.resolve("api_key", row.keyPermissions));
+  const permissions = deps.roles.intersect(
+    makers,
+    deps.roles.read(row.keyPermissions),
+  );
   const userId = row.createdBy;
   const principal = {
     actor: { kind: "api_key" as const, id: row.keyId, userId, name: row.keyName },

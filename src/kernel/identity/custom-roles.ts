@@ -1,19 +1,13 @@
-import { accessErrors } from "../access/errors.ts";
-import {
-  assertWithin,
-  assignableRoles,
-  formatGrants,
-  isBuiltInRole,
-  type PermissionSet,
-  type Roles,
-} from "../access/roles.ts";
 import { audit } from "../audit/audit.ts";
 import type { Clock } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
+import { identityErrors } from "./errors.ts";
 import * as store from "./member-store.ts";
 import type { RoleRow } from "./member-store.ts";
 import type { Revocations } from "./revocations.ts";
+import { assignableRoles, isBuiltInRole } from "./role-names.ts";
+import type { PermissionSet, Roles } from "./types.ts";
 import { atVersion } from "./versions.ts";
 
 const rolesAtMost = 100;
@@ -37,7 +31,7 @@ export async function readRole(tx: Tx, roles: Roles, name: string): Promise<Perm
   const role = isBuiltInRole(name) ? null : await store.shareRole(tx, name);
   if (!role) {
     const errors = [{ path: "/role", message: "is no role of this tenant" }];
-    throw accessErrors.unknown_role({ errors });
+    throw identityErrors.unknown_role({ errors });
   }
   return roles.resolve(name, role.permissions);
 }
@@ -63,14 +57,14 @@ export async function createRole(
 ): Promise<RoleRow> {
   if (!namePattern.test(role.name) || isReserved(role.name)) {
     const message = "must be 2 to 40 of a-z, 0-9 and _, and not a built-in role";
-    throw accessErrors.reserved_role({ errors: [{ path: "/name", message }] });
+    throw identityErrors.reserved_role({ errors: [{ path: "/name", message }] });
   }
   const granted = deps.roles.parse(role.permissions);
-  assertWithin(holder, granted);
-  if ((await store.countRoles(tx)) >= rolesAtMost) throw accessErrors.too_many_roles();
-  const row = { ...role, permissions: formatGrants(granted), now: nowOf(deps) };
+  deps.roles.assertWithin(holder, granted);
+  if ((await store.countRoles(tx)) >= rolesAtMost) throw identityErrors.too_many_roles();
+  const row = { ...role, permissions: deps.roles.format(granted), now: nowOf(deps) };
   const after = await store.insertRole(tx, row);
-  if (!after) throw accessErrors.role_taken();
+  if (!after) throw identityErrors.role_taken();
   audit(tx, { action: "role.create", resource: { type: "role", id: role.name }, after });
   return after;
 }
@@ -79,6 +73,7 @@ function isReserved(name: string): boolean {
   return isBuiltInRole(name) || reservedNames.includes(name);
 }
 
+/** The tenant's own roles by name; `after` is the last one of the page before. */
 export function listRoles(
   tx: Tx,
   page: { limit: number; after: string | null },
@@ -86,6 +81,7 @@ export function listRoles(
   return store.listRoles(tx, page);
 }
 
+/** Null for a built-in role too: those are no rows. */
 export function findRole(tx: Tx, name: string): Promise<RoleRow | null> {
   return store.findRole(tx, name);
 }
@@ -106,10 +102,10 @@ export async function updateRole(
 ): Promise<RoleRow> {
   const { name, version, change, holder } = input;
   const before = atVersion(await store.lockRole(tx, name), version);
-  assertWithin(holder, deps.roles.resolve(name, before.permissions));
+  deps.roles.assertWithin(holder, deps.roles.resolve(name, before.permissions));
   const granted = change.permissions && deps.roles.parse(change.permissions);
-  if (granted) assertWithin(holder, granted);
-  const permissions = granted && formatGrants(granted);
+  if (granted) deps.roles.assertWithin(holder, granted);
+  const permissions = granted && deps.roles.format(granted);
   const row = { name, title: change.title, permissions, now: nowOf(deps) };
   const after = await store.updateRole(tx, row);
   audit(tx, { action: "role.update", resource: { type: "role", id: name }, before, after });
@@ -125,7 +121,7 @@ export async function deleteRole(
 ): Promise<void> {
   if (isBuiltInRole(name)) throw requestErrors.not_found();
   const before = atVersion(await store.lockRole(tx, name), version);
-  if (await store.isRoleInUse(tx, name, nowOf(deps))) throw accessErrors.role_in_use();
+  if (await store.isRoleInUse(tx, name, nowOf(deps))) throw identityErrors.role_in_use();
   await store.deleteRole(tx, name);
   audit(tx, { action: "role.delete", resource: { type: "role", id: name }, before });
 }

@@ -1,8 +1,10 @@
 import { identityErrors } from "./errors.ts";
 
 const maxCharacters = 254;
-/** One @, a dot in the domain, and nothing that a mail header or a terminal would act on. */
-const pattern = /^[^\s@<>"',;:\\()[\]\p{Cc}\p{Cf}]{1,64}@[^\s@<>"',;:\\()[\]\p{Cc}\p{Cf}]+\.[^\s@.<>"',;:\\()[\]\p{Cc}\p{Cf}]{2,63}$/u;
+/** Nothing that a mail header or a terminal would act on. */
+const unsafe = /[\s<>"',;:\\()[\]\p{Cc}\p{Cf}]/u;
+/** One @, and a dot in the domain. */
+const pattern = /^[^@]{1,64}@[^@]+\.[^@.]{2,63}$/u;
 
 /**
  * An e-mail address as it is stored and compared: trimmed, NFKC, lower case. Throws
@@ -10,7 +12,7 @@ const pattern = /^[^\s@<>"',;:\\()[\]\p{Cc}\p{Cf}]{1,64}@[^\s@<>"',;:\\()[\]\p{C
  */
 export function normalEmail(typed: string, path = "/email"): string {
   const email = comparableEmail(typed);
-  if (email.length > maxCharacters || !pattern.test(email)) {
+  if (email.length > maxCharacters || unsafe.test(email) || !pattern.test(email)) {
     throw identityErrors.invalid_email({
       errors: [{ path, message: "must be an e-mail address such as name@example.com" }],
     });

@@ -1,5 +1,6 @@
 import { defineErrors } from "../errors.ts";
 
+/** What signing in, being recognised, and managing people and their roles answers. */
 export const identityErrors = defineErrors("identity", {
   unauthenticated: { status: 401, title: "The request carries no credentials" },
   invalid_token: { status: 401, title: "The access token is not valid" },
@@ -22,13 +23,24 @@ export const identityErrors = defineErrors("identity", {
   invalid_invitation: { status: 422, title: "The invitation is not valid for this account" },
   already_member: { status: 409, title: "The person is a member already" },
   last_tenant_admin: { status: 409, title: "A tenant keeps at least one active tenant admin" },
+  unknown_role: { status: 422, title: "The tenant has no role of that name" },
+  reserved_role: { status: 422, title: "A role can't have this name" },
+  role_taken: { status: 409, title: "The tenant already has a role of that name" },
+  role_in_use: { status: 409, title: "Members or invitations still have the role" },
+  too_many_roles: { status: 409, title: "The tenant has as many roles as it may have" },
   users_only: { status: 403, title: "Only a signed-in person may do this" },
   too_many_keys: { status: 409, title: "The tenant has as many API keys as it may have" },
   too_many_invitations: { status: 409, title: "Too many invitations are still open" },
   invalid_expiry: { status: 422, title: "The expiry is not in the allowed future" },
-  rotation_conflict: { status: 409, title: "The key is not the newest signing key, or is not in use yet" },
+  rotation_conflict: {
+    status: 409,
+    title: "The key is not the newest signing key, or is not in use yet",
+  },
   sso_off: { status: 404, title: "Single sign-on is not configured" },
   sso_unavailable: { status: 503, title: "The single sign-on provider does not answer" },
   sso_failed: { status: 401, title: "The single sign-on did not succeed" },
-  sso_email_taken: { status: 409, title: "Another account has the e-mail address of this identity" },
+  sso_email_taken: {
+    status: 409,
+    title: "Another account has the e-mail address of this identity",
+  },
 });

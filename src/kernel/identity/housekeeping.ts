@@ -1,10 +1,13 @@
 import type { Clock } from "../clock.ts";
-import type { Db } from "../db/types.ts";
+import type { Db, Transaction } from "../db/types.ts";
+import type { Sealer } from "../secrets/seal.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import { deleteOldInvitations } from "./member-store.ts";
 import { deleteEndedSessions } from "./session-store.ts";
-import { erasePrivateParts } from "./signing-key-store.ts";
+import { signingKeyContext, totpContext } from "./seal-contexts.ts";
+import { erasePrivateParts, lockSealedKeys, replaceSealedKey } from "./signing-key-store.ts";
 import { deleteForgottenThrottles } from "./throttle-store.ts";
+import { lockSealedTotp, replaceSealedTotp } from "./user-store.ts";
 
 const keepEndedMs = 30 * 24 * 60 * 60_000;
 const rowsAtOnce = 1_000;
@@ -54,4 +57,61 @@ async function inRounds(forget: () => Promise<number>): Promise<number> {
     if (count < rowsAtOnce) break;
   }
   return total;
+}
+
+/**
+ * Seals signing keys and second factors under the newest master key where they are not; answers how
+ * many it did. Afterwards the earlier master key can go.
+ */
+export async function resealIdentities({
+  db,
+  sealer,
+}: {
+  db: Db;
+  sealer: Sealer;
+}): Promise<number> {
+  let count = await db.inPlatform((tx) => resealSigningKeys(tx, sealer));
+  let last: ResealedPage = { count: 0, lastId: null };
+  do {
+    const afterId = last.lastId;
+    last = await db.inPlatform((tx) => resealTotp(tx, sealer, afterId, rowsAtOnce));
+    count += last.count;
+  } while (last.lastId !== null);
+  return count;
+}
+
+interface ResealedPage {
+  count: number;
+  /** Null on the last page. */
+  lastId: string | null;
+}
+
+async function resealSigningKeys(tx: Transaction, sealer: Sealer): Promise<number> {
+  let count = 0;
+  for (const { kid, sealed } of await lockSealedKeys(tx)) {
+    const anew = sealer.reseal(sealed, signingKeyContext(kid));
+    if (!anew) continue;
+    await replaceSealedKey(tx, kid, anew);
+    count += 1;
+  }
+  return count;
+}
+
+async function resealTotp(
+  tx: Transaction,
+  sealer: Sealer,
+  afterId: string | null,
+  limit: number,
+): Promise<ResealedPage> {
+  const rows = await lockSealedTotp(tx, afterId, limit);
+  let count = 0;
+  for (const { id, secret, pending } of rows) {
+    const context = totpContext(id);
+    const anew = secret && sealer.reseal(secret, context);
+    const pendingAnew = pending && sealer.reseal(pending, context);
+    if (!anew && !pendingAnew) continue;
+    await replaceSealedTotp(tx, id, anew ?? secret, pendingAnew ?? pending);
+    count += 1;
+  }
+  return { count, lastId: rows.length < limit ? null : (rows.at(-1)?.id ?? null) };
 }

@@ -1,4 +1,3 @@
-import { assertWithin, type PermissionSet, type Roles } from "../access/roles.ts";
 import { audit } from "../audit/audit.ts";
 import type { Clock } from "../clock.ts";
 import type { PlatformTx, Tx } from "../db/types.ts";
@@ -13,7 +12,7 @@ import * as store from "./member-store.ts";
 import type { InvitationRow } from "./member-store.ts";
 import { newTenantToken, readTenantToken } from "./opaque-tokens.ts";
 import type { Standing } from "./sessions.ts";
-import type { Client } from "./types.ts";
+import type { Client, PermissionSet, Roles } from "./types.ts";
 import type { UserRow } from "./user-store.ts";
 
 const openAtMost = 1_000;
@@ -30,7 +29,7 @@ export async function createInvitation(
   invite: { email: string; role: string; invitedBy: string; holder: PermissionSet },
 ): Promise<InvitationRow & { token: string }> {
   const email = normalEmail(invite.email);
-  assertWithin(invite.holder, await readRole(tx, deps.roles, invite.role));
+  deps.roles.assertWithin(invite.holder, await readRole(tx, deps.roles, invite.role));
   const nowMs = deps.clock.nowMs();
   if ((await store.countOpenInvitations(tx, iso(nowMs))) >= openAtMost) {
     throw identityErrors.too_many_invitations();

@@ -66,10 +66,15 @@ test("reading one's own memberships opens nothing else, and closes again", async
   const bob = await principalOf(id, await registerPerson(id, "bob"));
   await id.db.inPlatform(async (tx) => {
     const own = await listOwnMemberships(tx, ada.actor.id);
-    assert.deepEqual(own.map((one) => one.tenant.id), [ada.tenant.id]);
+    assert.deepEqual(
+      own.map((one) => one.tenant.id),
+      [ada.tenant.id],
+    );
     assert.deepEqual((await tx.query("select * from platform.membership")).rows, []);
     await tx.query("select set_config('app.user_id', $1, true)", [ada.actor.id]);
-    const { rows } = await tx.query<{ id: string }>("select user_id as id from platform.membership");
+    const { rows } = await tx.query<{ id: string }>(
+      "select user_id as id from platform.membership",
+    );
     assert.deepEqual(rows, [{ id: ada.actor.id }]);
     for (const text of [
       "update platform.membership set role = 'user'",

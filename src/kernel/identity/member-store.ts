@@ -16,10 +16,7 @@ const ownMembershipsAtMost = 200;
  * A person's active memberships of active tenants, oldest first, before any tenant is entered. The
  * setting opens exactly one policy: reading the memberships of this user.
  */
-export async function listOwnMemberships(
-  tx: PlatformTx,
-  userId: string,
-): Promise<OwnMembership[]> {
+export async function listOwnMemberships(tx: PlatformTx, userId: string): Promise<OwnMembership[]> {
   const [, answer] = await tx.batch([
     { text: "select set_config('app.user_id', $1, true)", values: [userId] },
     {
@@ -83,6 +80,7 @@ export async function listMembers(
   return rows;
 }
 
+/** Null when the user is no member of the tenant. */
 export async function findMember(tx: Tx, userId: string): Promise<MemberRow | null> {
   const { rows } = await tx.query<MemberRow>(
     `select ${memberColumns} from platform.membership m
@@ -131,6 +129,7 @@ export async function insertMembership(
   return rowCount === 1;
 }
 
+/** Lock the row first. */
 export async function updateMembership(
   tx: Tx,
   change: { userId: string; role?: string | undefined; active?: boolean | undefined; now: string },
@@ -144,6 +143,7 @@ export async function updateMembership(
   );
 }
 
+/** Lock the row first. */
 export async function deleteMembership(tx: Tx, userId: string): Promise<void> {
   await tx.query("delete from platform.membership where tenant_id = $1 and user_id = $2", [
     tx.tenant.id,
@@ -172,6 +172,7 @@ export interface InvitationRow {
 const invitationColumns = `id, email, role, invited_by as "invitedBy", created_at as "createdAt",
   expires_at as "expiresAt"`;
 
+/** Stores an invitation by its token's hash. */
 export async function insertInvitation(
   tx: Tx,
   row: InvitationRow & { tokenHash: Buffer },
@@ -193,6 +194,7 @@ export async function insertInvitation(
   );
 }
 
+/** How many invitations can still be accepted. */
 export async function countOpenInvitations(tx: Tx, now: string): Promise<number> {
   const { rows } = await tx.query<{ count: number }>(
     `select count(*) as count from platform.invitation
@@ -286,11 +288,13 @@ export async function listRoles(
   return rows;
 }
 
+/** How many roles the tenant has defined. */
 export async function countRoles(tx: Tx): Promise<number> {
   const { rows } = await tx.query<{ count: number }>("select count(*) as count from platform.role");
   return rows[0]?.count ?? 0;
 }
 
+/** Null for a built-in role too: those are no rows. */
 export async function findRole(tx: Tx, name: string): Promise<RoleRow | null> {
   const { rows } = await tx.query<RoleRow>(
     `select ${roleColumns} from platform.role where name = $1`,
@@ -331,6 +335,7 @@ export async function insertRole(
   return rows[0] ?? null;
 }
 
+/** Lock the row first. */
 export async function updateRole(
   tx: Tx,
   change: {
@@ -350,6 +355,7 @@ export async function updateRole(
   return rows[0] as RoleRow;
 }
 
+/** Lock the row first, and see that nobody has the role. */
 export async function deleteRole(tx: Tx, name: string): Promise<void> {
   await tx.query("delete from platform.role where name = $1", [name]);
 }

@@ -1,13 +1,16 @@
-import { assertWithin, type PermissionSet, type Roles } from "../access/roles.ts";
 import { audit } from "../audit/audit.ts";
 import type { Clock } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
+import type { Random } from "../random.ts";
 import { currentRole, readRole } from "./custom-roles.ts";
+import { normalEmail } from "./emails.ts";
 import { identityErrors } from "./errors.ts";
 import * as store from "./member-store.ts";
 import type { MemberFilter, MemberRow } from "./member-store.ts";
 import type { Revocations } from "./revocations.ts";
 import { revokeSessions } from "./session-store.ts";
+import type { PermissionSet, Roles } from "./types.ts";
+import { insertUser } from "./user-store.ts";
 import { atVersion } from "./versions.ts";
 
 export interface MemberDeps {
@@ -24,8 +27,40 @@ export function listMembers(
   return store.listMembers(tx, page);
 }
 
+/** Null when the user is no member of the tenant. */
 export function findMember(tx: Tx, id: string): Promise<MemberRow | null> {
   return store.findMember(tx, id);
+}
+
+export interface NewMember {
+  email: string;
+  name: string;
+  /** Of a first password, which the person should change. Hash before the transaction: it waits. */
+  passwordHash: string;
+  role: string;
+}
+
+/**
+ * Makes an account and its membership at once, for tenants whose admins hand out passwords. Throws
+ * ERR_IDENTITY_EMAIL_TAKEN for somebody who has an account: nobody is put into a tenant unasked, they
+ * are invited.
+ */
+export async function createMember(
+  tx: Tx,
+  deps: MemberDeps & { random: Random },
+  { member, holder }: { member: NewMember; holder: PermissionSet },
+): Promise<MemberRow> {
+  const email = normalEmail(member.email);
+  deps.roles.assertWithin(holder, await readRole(tx, deps.roles, member.role));
+  const id = deps.random.id();
+  const now = nowOf(deps);
+  const { name, passwordHash } = member;
+  const user = { id, email, name, passwordHash, platformAdmin: false, now };
+  if (!(await insertUser(tx, user))) throw identityErrors.email_taken();
+  await store.insertMembership(tx, { userId: id, role: member.role, now });
+  const after = atVersion(await store.findMember(tx, id), null);
+  audit(tx, { action: "member.create", resource: { type: "member", id }, after });
+  return after;
 }
 
 /**
@@ -46,9 +81,9 @@ export async function updateMember(
   const { id, version, change, holder } = input;
   const admins = await store.lockTenantAdmins(tx);
   const before = atVersion(await store.lockMember(tx, id), version);
-  assertWithin(holder, await currentRole(tx, deps.roles, before.role));
+  deps.roles.assertWithin(holder, await currentRole(tx, deps.roles, before.role));
   if (change.role !== undefined && change.role !== before.role) {
-    assertWithin(holder, await readRole(tx, deps.roles, change.role));
+    deps.roles.assertWithin(holder, await readRole(tx, deps.roles, change.role));
   }
   const role = change.role ?? before.role;
   const active = change.active ?? before.active;
@@ -69,7 +104,7 @@ export async function removeMember(
 ): Promise<void> {
   const admins = await store.lockTenantAdmins(tx);
   const before = atVersion(await store.lockMember(tx, id), version);
-  assertWithin(holder, await currentRole(tx, deps.roles, before.role));
+  deps.roles.assertWithin(holder, await currentRole(tx, deps.roles, before.role));
   assertAnotherAdmin(admins, id);
   await store.deleteMembership(tx, id);
   audit(tx, { action: "member.delete", resource: { type: "member", id }, before });

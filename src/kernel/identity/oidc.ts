@@ -64,6 +64,7 @@ interface State {
   expiresAtMs: number;
 }
 
+/** Asks the issuer nothing before the first sign-in; remembers its metadata for an hour. */
 export function createOidc(deps: OidcDeps): Oidc {
   const { config, redirectUri, clock, random, sealer } = deps;
   const policy = deps.policies.for("oidc", { timeoutMs: 2 * httpTimeoutMs });

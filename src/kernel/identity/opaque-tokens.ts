@@ -8,6 +8,7 @@ const tenantTokenPattern = /^[A-Za-z0-9_-]{64}$/;
 /** `plm_` for API keys and `pli_` for invitations. */
 export type TenantTokenPrefix = "plm_" | "pli_";
 
+/** Enough for secrets of 256 random bits; passwords go through `passwords.ts`. */
 export function sha256(text: string): Buffer {
   return createHash("sha256").update(text).digest();
 }
@@ -53,8 +54,8 @@ export interface RefreshToken {
 
 /**
  * `plr_` and base64url of session id, generation, 256 random bits, and a mark made with the
- * session's reuse key. Only the newest one's hash is stored; the mark tells an earlier one (reuse: a
- * theft) from an invented one (no ground to end anybody's session).
+ * session's reuse key. Only the newest one's hash is stored; the mark tells an earlier one (reuse:
+ * a theft) from an invented one (no ground to end anybody's session).
  */
 export function newRefreshToken(
   random: Random,
@@ -66,7 +67,8 @@ export function newRefreshToken(
   uuidToBytes(sessionId).copy(head);
   head.writeUInt32BE(generation, uuidBytes);
   const marked = Buffer.concat([head, random.bytes(secretBytes)]);
-  const token = refreshPrefix + Buffer.concat([marked, mark(marked, reuseKey)]).toString("base64url");
+  const token =
+    refreshPrefix + Buffer.concat([marked, mark(marked, reuseKey)]).toString("base64url");
   return { token, hash: sha256(token) };
 }
 
@@ -80,8 +82,7 @@ export function readRefreshToken(token: string): RefreshToken | null {
     sessionId: bytesToUuid(bytes.subarray(0, uuidBytes)),
     generation: bytes.readUInt32BE(uuidBytes),
     hash: sha256(token),
-    issuedUnder: (reuseKey) =>
-      timingSafeEqual(mark(marked, reuseKey), bytes.subarray(-markBytes)),
+    issuedUnder: (reuseKey) => timingSafeEqual(mark(marked, reuseKey), bytes.subarray(-markBytes)),
   };
 }
 
@@ -95,5 +96,5 @@ function uuidToBytes(uuid: string): Buffer {
 
 function bytesToUuid(bytes: Buffer): string {
   const hex = bytes.toString("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }

@@ -11,11 +11,17 @@ const random = seededRandom(manualClock(), 7);
 // Guards against hashes weaker than the floor or without a salt of their own.
 test("a password is kept as argon2id of 19 MiB with its own salt, and verifies", async () => {
   const passwords = createPasswords({ random });
-  const [one, two] = await Promise.all([passwords.hash("O'Brien <3 ü"), passwords.hash("O'Brien <3 ü")]);
+  const [one, two] = await Promise.all([
+    passwords.hash("O'Brien <3 ü"),
+    passwords.hash("O'Brien <3 ü"),
+  ]);
   assert.match(one, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
   assert.notEqual(one, two);
   assert.equal(one.includes("O'Brien"), false);
-  assert.deepEqual(await passwords.verify("O'Brien <3 ü".normalize("NFD"), one), { ok: true, upgraded: null });
+  assert.deepEqual(await passwords.verify("O'Brien <3 ü".normalize("NFD"), one), {
+    ok: true,
+    upgraded: null,
+  });
   assert.deepEqual(await passwords.verify("O'Brien <3 u", one), { ok: false, upgraded: null });
 });
 
@@ -37,7 +43,9 @@ test("bcrypt hashes verify once and come back as argon2id", async () => {
 test("an argon2id hash below the floor is upgraded", async () => {
   const weak =
     "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$" +
-    Buffer.from(await weakTag()).toString("base64").replace(/=+$/, "");
+    Buffer.from(await weakTag())
+      .toString("base64")
+      .replace(/=+$/, "");
   const verdict = await createPasswords({ random }).verify("some password", weak);
   assert.equal(verdict.ok, true);
   assert.match(verdict.upgraded ?? "", /m=19456,t=2,p=1/);
@@ -73,7 +81,10 @@ test("what is no acceptable hash verifies nobody", async () => {
     assert.equal(isPasswordHash(stored), false, stored);
     assert.deepEqual(await passwords.verify("password", stored), { ok: false, upgraded: null });
   }
-  assert.deepEqual(await passwords.verify("x".repeat(100_000), null), { ok: false, upgraded: null });
+  assert.deepEqual(await passwords.verify("x".repeat(100_000), null), {
+    ok: false,
+    upgraded: null,
+  });
 });
 
 // Guards against telling by the clock whether an account exists.

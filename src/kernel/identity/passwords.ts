@@ -60,6 +60,7 @@ function normalised(password: string): string {
   return password.normalize("NFKC");
 }
 
+/** Makes the one queue through which a process hashes. */
 export function createPasswords(options: PasswordOptions): Passwords {
   const { random, maxConcurrent = 2, maxQueued = 64 } = options;
   const queue = boundedQueue(maxConcurrent, maxQueued);
@@ -127,8 +128,9 @@ function formatPhc(hash: Argon2Hash): string {
 
 type Stored = ({ kind: "argon2id" } & Argon2Hash) | { kind: "bcrypt"; hash: string };
 
-const phcPattern =
-  /^\$argon2id\$v=19\$m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
+const phcParameters = /^m=(\d{1,7}),t=(\d{1,2}),p=(\d{1,2})$/;
+const phcSalt = /^[A-Za-z0-9+/]{11,86}$/;
+const phcTag = /^[A-Za-z0-9+/]{22,86}$/;
 const bcryptPattern = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/;
 
 /** Null for a hash that is not understood or would cost too much: nobody signs in with it. */
@@ -137,8 +139,10 @@ function parseStored(stored: string): Stored | null {
   if (bcryptCost) {
     return Number(bcryptCost) <= ceiling.bcryptCost ? { kind: "bcrypt", hash: stored } : null;
   }
-  const [, memory, passes, parallelism, salt, tag] = phcPattern.exec(stored) ?? [];
-  if (!salt || !tag) return null;
+  const [, name, version, parameters = "", salt = "", tag = "", ...more] = stored.split("$");
+  if (name !== "argon2id" || version !== "v=19" || more.length > 0) return null;
+  const [, memory, passes, parallelism] = phcParameters.exec(parameters) ?? [];
+  if (!memory || !phcSalt.test(salt) || !phcTag.test(tag)) return null;
   const hash = {
     memoryKiB: Number(memory),
     passes: Number(passes),

@@ -19,8 +19,8 @@ import type { UserRow } from "./user-store.ts";
 const nowOf = (deps: Pick<AccountDeps, "clock">) => new Date(deps.clock.nowMs()).toISOString();
 
 /**
- * Activates or deactivates an account in every tenant. Deactivating ends its sessions, and takes its
- * API keys along, within 5 s on every server.
+ * Activates or deactivates an account in every tenant. Deactivating ends its sessions, and takes
+ * its API keys along, within 5 s on every server.
  */
 export async function setUserActive(
   tx: Tx,

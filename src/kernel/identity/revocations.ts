@@ -16,6 +16,7 @@ export interface Revocations {
   listen(listener: (revoked: Revoked) => void): () => void;
 }
 
+/** One for each process. */
 export function createRevocations(): Revocations {
   const listeners = new Set<(revoked: Revoked) => void>();
   return {

@@ -5,6 +5,7 @@ import type { Random } from "../random.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { identityErrors } from "./errors.ts";
 import type { Passwords } from "./passwords.ts";
+import { totpContext } from "./seal-contexts.ts";
 import { orForgive, type Throttle } from "./throttle.ts";
 import {
   base32,
@@ -24,7 +25,6 @@ export interface SecondFactorDeps {
   sealer: Sealer;
 }
 
-const sealContext = (userId: string) => `totp:${userId}`;
 const nowOf = (deps: { clock: Clock }) => new Date(deps.clock.nowMs()).toISOString();
 
 export interface Enrollment {
@@ -46,7 +46,7 @@ export async function enrollTotp(
   if (!user) throw identityErrors.users_only();
   if (user.totpSecret) throw identityErrors.totp_enabled();
   const secret = newTotpSecret(deps.random);
-  const sealed = deps.sealer.seal(secret, sealContext(userId));
+  const sealed = deps.sealer.seal(secret, totpContext(userId));
   await users.setPendingTotp(tx, { id: userId, sealed, now: nowOf(deps) });
   audit(tx, { action: "totp.enroll", resource: { type: "user", id: userId } });
   return { secret: base32(secret), otpauthUrl: otpauthUrl(secret, user.email) };
@@ -64,7 +64,7 @@ export async function confirmTotp(
   const user = await users.lockUser(tx, userId);
   if (user?.totpSecret) throw identityErrors.totp_enabled();
   if (!user?.totpPending) throw identityErrors.totp_not_enrolled();
-  const secret = deps.sealer.open(user.totpPending, sealContext(userId));
+  const secret = deps.sealer.open(user.totpPending, totpContext(userId));
   const step = matchTotp(secret, code, deps.clock.nowMs(), user.totpLastStep);
   if (step === null) throw identityErrors.totp_invalid();
   await users.activateTotp(tx, { id: userId, step, now: nowOf(deps) });
@@ -88,7 +88,7 @@ export async function useSecondFactor(
   if (!user.totpSecret) return false;
   const recovery = recoveryCodeHash(code);
   if (recovery) return users.useRecoveryCode(tx, user.id, recovery);
-  const secret = deps.sealer.open(user.totpSecret, sealContext(user.id));
+  const secret = deps.sealer.open(user.totpSecret, totpContext(user.id));
   const step = matchTotp(secret, code.trim(), deps.clock.nowMs(), user.totpLastStep);
   return step !== null && users.useTotpStep(tx, user.id, step);
 }

@@ -30,6 +30,7 @@ export interface NewSession {
   expiresAt: string;
 }
 
+/** Stores a session with its first refresh token's hash. */
 export async function insertSession(tx: Transaction, row: NewSession): Promise<void> {
   await tx.query(
     `insert into platform.session (id, user_id, acting_tenant_id, method, refresh_hash, reuse_key,
@@ -109,6 +110,7 @@ export interface Rotation {
   expiresAt: string;
 }
 
+/** Replaces a session's refresh token. Lock the row first. */
 export async function rotateSession(tx: Transaction, row: Rotation): Promise<void> {
   await tx.query(
     `update platform.session
@@ -158,7 +160,7 @@ export async function revokeSession(
 }
 
 /**
- * Revokes a user's live sessions: all of them, all but one, or those in one tenant. Answers how many.
+ * Revokes a user's live sessions: all, all but one, or those in one tenant. Answers how many.
  */
 export async function revokeSessions(
   tx: Transaction,

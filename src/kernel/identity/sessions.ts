@@ -242,8 +242,8 @@ async function rotate(
 }
 
 /**
- * Takes a session to another tenant, by slug or id: one of the person's own, or any active one for a
- * platform admin. The refresh token changes with it. Throws ERR_IDENTITY_NO_TENANT otherwise, the
+ * Takes a session to another tenant, by slug or id: one of the person's own, or any active one for
+ * a platform admin. The refresh token changes with it. Throws ERR_IDENTITY_NO_TENANT otherwise, the
  * same for a tenant that does not exist.
  */
 export async function switchTenant(

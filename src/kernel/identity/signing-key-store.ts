@@ -53,6 +53,7 @@ export interface NewSigningKey {
   createdBy: string | null;
 }
 
+/** Retire the newest key first: the database allows one. */
 export async function insertSigningKey(tx: Transaction, key: NewSigningKey): Promise<void> {
   await tx.query(
     `insert into platform.signing_key
@@ -90,4 +91,25 @@ export async function erasePrivateParts(tx: Transaction, now: string): Promise<n
     [now],
   );
   return rowCount;
+}
+
+/** Every private part there is, locked. */
+export async function lockSealedKeys(tx: Transaction): Promise<{ kid: string; sealed: Buffer }[]> {
+  const { rows } = await tx.query<{ kid: string; sealed: Buffer }>(
+    `select kid, sealed_private as sealed from platform.signing_key
+      where sealed_private is not null order by kid for update`,
+  );
+  return rows;
+}
+
+/** The same private part, sealed under another master key. */
+export async function replaceSealedKey(
+  tx: Transaction,
+  kid: string,
+  sealed: Buffer,
+): Promise<void> {
+  await tx.query("update platform.signing_key set sealed_private = $2 where kid = $1", [
+    kid,
+    sealed,
+  ]);
 }

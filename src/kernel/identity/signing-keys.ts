@@ -12,6 +12,7 @@ import type { Db, Transaction, Tx } from "../db/types.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { identityErrors } from "./errors.ts";
 import { accessTokenTtlMs, clockToleranceMs } from "./lifetimes.ts";
+import { signingKeyContext } from "./seal-contexts.ts";
 import * as store from "./signing-key-store.ts";
 import type { SigningAlgorithm, SigningKeyRow } from "./signing-key-store.ts";
 
@@ -60,16 +61,10 @@ interface Held extends SigningKey {
   privateKey?: Promise<CryptoKey>;
 }
 
-/**
- * Loads the signing keys, making the first one when there is none: of several servers that start at
- * once on an empty database, exactly one does. Then keeps them fresh until stopped.
- */
-export async function startKeyRing(deps: KeyRingDeps): Promise<KeyRing> {
-  const { db, clock, sealer, log } = deps;
+/** The keys in memory, and how they get there: one look at the database at a time. */
+function holdKeys({ db, clock }: Pick<KeyRingDeps, "db" | "clock">) {
   let held: Held[] = [];
-  let refreshing: Promise<void> | null = null;
-  let lastLookupMs = Number.NEGATIVE_INFINITY;
-  const stopping = new AbortController();
+  let underWay: Promise<void> | null = null;
 
   async function load(): Promise<void> {
     const now = new Date(clock.nowMs()).toISOString();
@@ -79,64 +74,83 @@ export async function startKeyRing(deps: KeyRingDeps): Promise<KeyRing> {
     );
   }
 
-  function refresh(): Promise<void> {
-    refreshing ??= load().finally(() => {
-      refreshing = null;
-    });
-    return refreshing;
-  }
+  return {
+    refresh(): Promise<void> {
+      underWay ??= load().finally(() => {
+        underWay = null;
+      });
+      return underWay;
+    },
+    underWay: () => underWay,
+    /** Keys that are not dead, newest first. */
+    live: () => held.filter((one) => one.deadAtMs > clock.nowMs()),
+  };
+}
 
-  async function keepFresh(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      await clock.sleep(refreshEveryMs, stopping.signal).catch(() => {});
-      if (stopping.signal.aborted) return;
-      await refresh().catch((error) => log.warn({ err: error }, "signing keys not refreshed"));
-    }
-  }
+/**
+ * Loads the signing keys, making the first one when there is none: of several servers that start
+ * at once on an empty database, exactly one does. Then keeps them fresh until stopped. Rejects when
+ * the master key does not open the key that signs.
+ */
+export async function startKeyRing(deps: KeyRingDeps): Promise<KeyRing> {
+  const { clock, sealer, log } = deps;
+  const keys = holdKeys(deps);
+  const find = (kid: string) => keys.live().find((one) => one.kid === kid) ?? null;
+  let lastLookupMs = Number.NEGATIVE_INFINITY;
 
-  function find(kid: string): Held | null {
-    const found = held.find((one) => one.kid === kid);
-    return found && found.deadAtMs > clock.nowMs() ? found : null;
+  async function signer(): Promise<SigningKey> {
+    const nowMs = clock.nowMs();
+    const isInUse = (one: Held) => one.activatesAtMs <= nowMs && one.row.sealedPrivate !== null;
+    const current = keys.live().find(isInUse);
+    if (!current) throw new Error("There is no signing key that is in use");
+    current.privateKey ??= openPrivate(current.row, sealer);
+    const { kid, algorithm } = current;
+    return { kid, algorithm, key: await current.privateKey };
   }
 
   await ensureFirstKey(deps);
-  await load();
-  const loop = keepFresh();
+  await keys.refresh();
+  await signer();
+  const stopping = new AbortController();
+  const loop = refreshUntil(stopping.signal, { clock, log, refresh: keys.refresh });
 
   return {
-    async signer() {
-      const nowMs = clock.nowMs();
-      const current = held.find((one) => one.activatesAtMs <= nowMs && one.row.sealedPrivate);
-      if (!current) throw new Error("There is no signing key that is in use");
-      current.privateKey ??= openPrivate(current.row, sealer);
-      const { kid, algorithm } = current;
-      return { kid, algorithm, key: await current.privateKey };
-    },
+    signer,
     async verifier(kid) {
       const known = find(kid);
       if (known) return known;
-      if (refreshing) {
-        await refreshing;
-        return find(kid);
-      }
       const nowMs = clock.monotonicMs();
-      if (nowMs - lastLookupMs < unknownKidEveryMs) return null;
-      lastLookupMs = nowMs;
-      await refresh();
+      const underWay = keys.underWay();
+      if (!underWay && nowMs - lastLookupMs < unknownKidEveryMs) return null;
+      if (!underWay) lastLookupMs = nowMs;
+      await (underWay ?? keys.refresh());
       return find(kid);
     },
     jwks: () => ({
-      keys: held
-        .filter((one) => one.deadAtMs > clock.nowMs())
+      keys: keys
+        .live()
         .map(({ row }) => ({ ...row.publicJwk, kid: row.kid, alg: row.algorithm, use: "sig" })),
     }),
-    refresh,
+    refresh: keys.refresh,
     async stop() {
       stopping.abort();
-      await loop;
-      await refreshing?.catch(() => {});
+      await Promise.allSettled([loop, keys.underWay()]);
     },
   };
+}
+
+async function refreshUntil(
+  stopped: AbortSignal,
+  { clock, log, refresh }: Pick<KeyRingDeps, "clock" | "log"> & Pick<KeyRing, "refresh">,
+): Promise<void> {
+  while (!stopped.aborted) {
+    try {
+      await clock.sleep(refreshEveryMs, stopped);
+      await refresh();
+    } catch (error) {
+      if (!stopped.aborted) log.warn({ err: error }, "signing keys were not refreshed");
+    }
+  }
 }
 
 function isSame(left: SigningKeyRow, right: SigningKeyRow): boolean {
@@ -154,11 +168,9 @@ async function hold(row: SigningKeyRow): Promise<Held> {
   };
 }
 
-const sealContext = (kid: string) => `signing-key:${kid}`;
-
 async function openPrivate(row: SigningKeyRow, sealer: Sealer): Promise<CryptoKey> {
   const jwk = JSON.parse(
-    sealer.open(row.sealedPrivate as Buffer, sealContext(row.kid)).toString(),
+    sealer.open(row.sealedPrivate as Buffer, signingKeyContext(row.kid)).toString(),
   ) as JWK;
   return (await importJWK(jwk, row.algorithm)) as CryptoKey;
 }
@@ -177,7 +189,7 @@ async function newKey(
     kid,
     algorithm,
     publicJwk,
-    sealedPrivate: deps.sealer.seal(secret, sealContext(kid)),
+    sealedPrivate: deps.sealer.seal(secret, signingKeyContext(kid)),
     createdAt: new Date(times.createdAtMs).toISOString(),
     activatesAt: new Date(times.activatesAtMs).toISOString(),
     createdBy: times.createdBy,
@@ -238,7 +250,12 @@ export async function signingKeyStatus(
  */
 export async function rotateSigningKey(
   tx: Tx,
-  deps: { clock: Clock; sealer: Sealer; keys: Pick<KeyRing, "refresh">; algorithm?: SigningAlgorithm },
+  deps: {
+    clock: Clock;
+    sealer: Sealer;
+    keys: Pick<KeyRing, "refresh">;
+    algorithm?: SigningAlgorithm;
+  },
   { confirm }: { confirm: string },
 ): Promise<SigningKeyStatus> {
   const nowMs = deps.clock.nowMs();
@@ -267,8 +284,7 @@ export async function rotateSigningKey(
     before: statusOf(newest, nowMs),
     after,
   });
-  tx.afterCommit(() => {
-    deps.keys.refresh().catch(() => {});
-  });
+  // A failure is no harm: the ring tries again by itself, long before the key signs.
+  tx.afterCommit(() => void deps.keys.refresh().catch(() => null));
   return after;
 }

@@ -14,10 +14,10 @@ import type { UserRow } from "./user-store.ts";
 const nowOf = (deps: SessionDeps) => new Date(deps.clock.nowMs()).toISOString();
 
 /**
- * Signs in somebody whom the issuer vouches for, known by issuer and subject and by nothing else: an
- * account with the same e-mail address is never taken over (ERR_IDENTITY_SSO_EMAIL_TAKEN). On first
- * sight they get an account and, in the tenant that claim or mapping names, the role `user`. Without
- * such a tenant and without a membership: ERR_IDENTITY_NO_TENANT.
+ * Signs in somebody whom the issuer vouches for, known by issuer and subject and by nothing else:
+ * an account with the same e-mail address is never taken over (ERR_IDENTITY_SSO_EMAIL_TAKEN). On
+ * first sight they get an account and, in the tenant that claim or mapping names, the role `user`.
+ * Without such a tenant and without a membership: ERR_IDENTITY_NO_TENANT.
  */
 export async function signInWithSso(
   deps: SessionDeps,
@@ -35,10 +35,7 @@ export async function signInWithSso(
   });
 }
 
-async function firstTenant(
-  tx: PlatformTx,
-  slugs: readonly string[],
-): Promise<TenantRow | null> {
+async function firstTenant(tx: PlatformTx, slugs: readonly string[]): Promise<TenantRow | null> {
   for (const slug of slugs) {
     const tenant = await tenants.findTenantBySlug(tx, slug);
     if (tenant?.active) return tenant;
@@ -54,13 +51,8 @@ async function knownUser(
 ): Promise<UserRow> {
   const { issuer, subject } = claims;
   const now = nowOf(deps);
-  const userId = await users.findIdentity(tx, issuer, subject);
-  if (userId !== null) {
-    await users.touchIdentity(tx, { issuer, subject, now });
-    const user = await users.findUser(tx, userId);
-    if (!user) throw identityErrors.sso_failed();
-    return user;
-  }
+  const known = await findKnown(tx, claims, now);
+  if (known) return known;
   if (!tenant) throw identityErrors.no_tenant();
   if (claims.email === null) {
     throw identityErrors.sso_failed({ detail: "The provider gives no verified e-mail address" });
@@ -74,12 +66,25 @@ async function knownUser(
     platformAdmin: false,
     now,
   });
-  if (!user) throw identityErrors.sso_email_taken();
-  // Two first sign-ins at once: the other one has made the user already, under the same address.
-  if (!(await users.insertIdentity(tx, { issuer, subject, userId: user.id, now }))) {
-    throw identityErrors.sso_failed();
+  if (user) {
+    await users.insertIdentity(tx, { issuer, subject, userId: user.id, now });
+    return user;
   }
-  return user;
+  // Taken by somebody else, or by the same person's other first sign-in at this moment.
+  const other = await findKnown(tx, claims, now);
+  if (other) return other;
+  throw identityErrors.sso_email_taken();
+}
+
+async function findKnown(
+  tx: PlatformTx,
+  { issuer, subject }: SsoClaims,
+  now: string,
+): Promise<UserRow | null> {
+  const userId = await users.findIdentity(tx, issuer, subject);
+  if (userId === null) return null;
+  await users.touchIdentity(tx, { issuer, subject, now });
+  return users.findUser(tx, userId);
 }
 
 async function joinMapped(

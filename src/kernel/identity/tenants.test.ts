@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createSealer } from "../secrets/seal.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 import {
   asOwner,
@@ -13,9 +14,18 @@ import {
   testPassword,
 } from "../testing/identity.ts";
 import { login, register } from "./accounts.ts";
-import { forgetEndedIdentities } from "./housekeeping.ts";
+import { forgetEndedIdentities, resealIdentities } from "./housekeeping.ts";
 import { createPlatformAdmin, hasPlatformAdmin } from "./people.ts";
-import { createTenant, deleteTenant, listTenants, type Provision, updateTenant } from "./tenants.ts";
+import { enrollTotp } from "./second-factor.ts";
+import { startKeyRing } from "./signing-keys.ts";
+import {
+  createTenant,
+  deleteTenant,
+  listTenants,
+  type Provision,
+  updateTenant,
+} from "./tenants.ts";
+import { base32 } from "./totp.ts";
 
 async function startAsAdmin(id: TestIdentity) {
   const input = {
@@ -52,7 +62,7 @@ test("the first platform admin is made once, and promotes who is there already",
 });
 
 // Guards against dedicated tenants that are seen before their schemas are there.
-test("a dedicated tenant is provisioned before it exists, and not at all when that fails", async (t) => {
+test("a dedicated tenant is provisioned before it exists, or does not exist", async (t) => {
   const id = await startIdentity(t);
   const { admin } = await startAsAdmin(id);
   const seen: [TenantRef, boolean][] = [];
@@ -70,8 +80,14 @@ test("a dedicated tenant is provisioned before it exists, and not at all when th
   const broken = make(() => Promise.reject(new Error("disk full")), "broken");
   await assert.rejects(broken, /disk full/);
   assert.equal(await id.tenants.bySlug("broken"), null);
-  await assert.rejects(make(async () => {}, "big-co"), { code: "ERR_TENANCY_SLUG_TAKEN" });
-  await assert.rejects(make(async () => {}, "Big"), { code: "ERR_TENANCY_INVALID_SLUG" });
+  await assert.rejects(
+    make(async () => {}, "big-co"),
+    { code: "ERR_TENANCY_SLUG_TAKEN" },
+  );
+  await assert.rejects(
+    make(async () => {}, "Big"),
+    { code: "ERR_TENANCY_INVALID_SLUG" },
+  );
 });
 
 // Guards against lost updates, stale references and tenants that come back from the dead.
@@ -94,7 +110,10 @@ test("tenants change by version, and a deleted one is gone with its slug", async
   await assert.rejects(principalOf(id, ada), { code: "ERR_IDENTITY_INVALID_TOKEN" });
   await assert.rejects(update(null, { active: true }), { code: "ERR_REQUEST_NOT_FOUND" });
   const listed = await asPrincipal(id, admin, (tx) => listTenants(tx, { limit: 9, after: null }));
-  assert.deepEqual(listed.map((one) => one.slug), ["operations"]);
+  assert.deepEqual(
+    listed.map((one) => one.slug),
+    ["operations"],
+  );
   const registration = {
     email: "eve@example.com",
     password: testPassword,
@@ -151,4 +170,30 @@ test("housekeeping forgets what ended a month ago and nothing else", async (t) =
     invitations: 0,
     privateKeys: 0,
   });
+});
+
+// Guards against a rotated master key that signing keys and second factors still need.
+test("after resealing, the earlier master key is not needed", async (t) => {
+  const id = await startIdentity(t);
+  const ada = await registerPerson(id, "ada");
+  const who = await principalOf(id, ada);
+  const { secret } = await asPrincipal(id, who, (tx) =>
+    enrollTotp(tx, id, { userId: who.actor.id }),
+  );
+  const [oldKey, newKey] = [Buffer.alloc(32, 7), Buffer.alloc(32, 8)];
+  const both = createSealer(newKey, [oldKey], id.random);
+  const alone = createSealer(newKey, [], id.random);
+  const log = { warn() {} };
+  await assert.rejects(startKeyRing({ ...id, log, sealer: alone }), {
+    code: "ERR_SECRETS_UNREADABLE",
+  });
+  assert.equal(await resealIdentities({ db: id.db, sealer: both }), 2);
+  assert.equal(await resealIdentities({ db: id.db, sealer: both }), 0);
+  const ring = await startKeyRing({ ...id, log, sealer: alone });
+  await ring.stop();
+  const { rows } = await id.db.inPlatform((tx) =>
+    tx.query<{ pending: Buffer }>("select totp_pending as pending from platform.app_user"),
+  );
+  const opened = alone.open(rows[0]?.pending as Buffer, `totp:${who.actor.id}`);
+  assert.equal(base32(opened), secret);
 });

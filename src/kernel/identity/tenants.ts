@@ -86,8 +86,8 @@ export async function updateTenant(
 }
 
 /**
- * Takes a tenant out of use for good: nobody acts in it any more and no list shows it. Its rows stay
- * for the audit and for whoever has to answer questions later.
+ * Takes a tenant out of use for good: nobody acts in it any more and no list shows it. Its rows
+ * stay for the audit and for whoever has to answer questions later.
  */
 export async function deleteTenant(
   tx: Tx,
@@ -103,6 +103,7 @@ export async function deleteTenant(
   });
 }
 
+/** Null for a deleted one; inactive ones are there. */
 export function findTenant(tx: Transaction, id: string): Promise<TenantRow | null> {
   return store.findTenant(tx, id);
 }

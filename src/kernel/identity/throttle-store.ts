@@ -8,9 +8,9 @@ export interface ThrottleRow {
 }
 
 /**
- * Locks the rows of `keys`, making those that are missing. Keys must be sorted, so that transactions
- * which share some of them wait for each other and never in a circle. Counters past their time of
- * forgetting read as zero.
+ * Locks the rows of `keys`, making those that are missing. Keys must be sorted, so that
+ * transactions which share some of them wait for each other and never in a circle. Counters past
+ * their time of forgetting read as zero.
  */
 export async function lockThrottles(
   tx: Transaction,
@@ -37,6 +37,7 @@ export interface ThrottleChange {
   forgetAt: string;
 }
 
+/** Lock the rows first. */
 export async function writeThrottles(
   tx: Transaction,
   changes: readonly ThrottleChange[],

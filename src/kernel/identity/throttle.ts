@@ -3,7 +3,12 @@ import ipaddr from "ipaddr.js";
 import type { Clock } from "../clock.ts";
 import type { Db, Transaction } from "../db/types.ts";
 import { identityErrors } from "./errors.ts";
-import { lockThrottles, type ThrottleRow, touchThrottle, writeThrottles } from "./throttle-store.ts";
+import {
+  lockThrottles,
+  type ThrottleRow,
+  touchThrottle,
+  writeThrottles,
+} from "./throttle-store.ts";
 
 type Counter = "pair" | "account" | "address";
 
@@ -38,8 +43,8 @@ export interface Throttle {
   /** The attempt was good: clears the account's counters and trusts the address. */
   succeed(tx: Transaction, attempt: Attempt): Promise<void>;
   /**
-   * The attempt was bad, which is counted already. Writes all the same: a failure of an account that
-   * exists writes an audit record, and one that does not exist must not answer sooner.
+   * The attempt was bad, which is counted already. Writes all the same: a failure of an account
+   * that exists writes an audit record, and one that does not exist must not answer sooner.
    */
   fail(tx: Transaction, attempt: Attempt): void;
   /** The attempt proved nothing (the server was busy, a second factor is missing): uncounts it. */
@@ -60,6 +65,7 @@ export async function orForgive<T>(
   }
 }
 
+/** Counts in the database, so that all servers count together. */
 export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttle {
   const iso = (ms: number) => new Date(ms).toISOString();
 
@@ -161,5 +167,8 @@ export function networkOf(address: string): string {
   if (!ipaddr.isValid(address)) return "unknown";
   const parsed = ipaddr.process(address);
   if (parsed.kind() === "ipv4") return parsed.toString();
-  return (parsed as ipaddr.IPv6).parts.slice(0, 4).map((part) => part.toString(16)).join(":");
+  return (parsed as ipaddr.IPv6).parts
+    .slice(0, 4)
+    .map((part) => part.toString(16))
+    .join(":");
 }

@@ -27,9 +27,7 @@ async function forge(t: TestContext, algorithm: SigningAlgorithm) {
   await asPrincipal(id, admin, (tx) =>
     rotateSigningKey(tx, { ...id, algorithm }, { confirm: retired.kid }),
   );
-  await asPrincipal(id, admin, (tx) =>
-    setUserActive(tx, id, { id: eve.user.id, active: false }),
-  );
+  await asPrincipal(id, admin, (tx) => setUserActive(tx, id, { id: eve.user.id, active: false }));
   id.clock.advance(60 * 60_000);
   await id.keys.refresh();
   const { key, kid } = await id.keys.signer();
@@ -96,7 +94,15 @@ test("a token lives 15 minutes and says who, where and as what", async (t) => {
   assert.deepEqual(Object.keys(header).sort(), ["alg", "kid", "typ"]);
   assert.equal(header.typ, "at+jwt");
   assert.deepEqual(Object.keys(claims).sort(), [
-    "aud", "exp", "iat", "iss", "jti", "role", "sid", "sub", "tid",
+    "aud",
+    "exp",
+    "iat",
+    "iss",
+    "jti",
+    "role",
+    "sid",
+    "sub",
+    "tid",
   ]);
   assert.equal(claims.exp - claims.iat, 900);
   assert.equal(claims.iss, testIssuer);
@@ -108,7 +114,7 @@ test("a token lives 15 minutes and says who, where and as what", async (t) => {
 });
 
 // Guards against a key set that others can't verify with, or that gives a private part away.
-test("anybody can verify a token with the published keys, which hold no private part", async (t) => {
+test("anybody can verify a token with the published keys, which hold no secret", async (t) => {
   const id = await startIdentity(t);
   const ada = await registerPerson(id, "ada");
   const jwks = id.keys.jwks();

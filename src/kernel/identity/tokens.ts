@@ -56,6 +56,7 @@ export function unauthorized(
   return identityErrors[name]({ headers: { "www-authenticate": challenge }, cause });
 }
 
+/** Makes what signs and verifies the tokens of one issuer. */
 export function createTokens({ keys, clock, random, issuer }: TokenDeps): Tokens {
   return {
     async mint({ userId, tenantId, sessionId, role }) {
@@ -139,7 +140,8 @@ function readClaims(token: string, payload: Record<string, unknown>): AccessClai
   if (!ids.every((id) => typeof id === "string" && isUuid(id))) throw new Error("a claim is no id");
   if (typeof role !== "string" || aud !== audience) throw new Error("a claim has another type");
   if (!Number.isSafeInteger(iat) || !Number.isSafeInteger(exp)) throw new Error("a time is none");
-  if ((exp as number) - (iat as number) > accessTokenTtlMs / 1000) throw new Error("lives too long");
+  if ((exp as number) - (iat as number) > accessTokenTtlMs / 1000)
+    throw new Error("lives too long");
   if (!parseCanonicalJson(token.split(".")[1] as string)) throw new Error("is written otherwise");
   return {
     userId: sub as string,

@@ -29,6 +29,7 @@ export function base32(bytes: Buffer): string {
   return bits > 0 ? text + base32Alphabet[(value << (5 - bits)) & 31] : text;
 }
 
+/** 160 bits, as RFC 4226 recommends. */
 export function newTotpSecret(random: Random): Buffer {
   return random.bytes(secretBytes);
 }
@@ -56,13 +57,15 @@ export function totpCode(secret: Buffer, step: number): string {
   return String(number % 10 ** digits).padStart(digits, "0");
 }
 
+/** How many steps of 30 s have passed since the epoch. */
 export function totpStep(nowMs: number): number {
   return Math.floor(nowMs / stepMs);
 }
 
 /**
- * The step that `code` belongs to, within one step of now and later than `lastStep`; null when there
- * is none. The caller stores the step, so that a code which somebody watched is worth nothing.
+ * The step that `code` belongs to, within one step of now and later than `lastStep`; null when
+ * there is none. The caller stores the step, so that a code which somebody watched is worth
+ * nothing.
  */
 export function matchTotp(
   secret: Buffer,

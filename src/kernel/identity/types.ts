@@ -1,5 +1,35 @@
-import type { PermissionSet } from "../access/roles.ts";
 import type { Actor, Isolation, TenantRef } from "../tenancy/types.ts";
+
+/** Everything in the tenant, or only what the caller owns. */
+export type Scope = "all" | "own";
+
+/** What somebody may do: permission → everything in the tenant, or only what they own. */
+export type PermissionSet = ReadonlyMap<string, Scope>;
+
+/** What roles mean. `access/roles.ts` makes it from the permissions that services declare. */
+export interface Roles {
+  /**
+   * The permissions of a role. `grants` are the stored ones of a custom role, null when the tenant
+   * has no such role. A stored permission that no service declares any more grants nothing.
+   */
+  resolve(role: string, grants: readonly string[] | null): PermissionSet;
+  /** The stored permissions of an API key, in the same way. */
+  read(grants: readonly string[]): PermissionSet;
+  /**
+   * Reads grants that somebody typed, such as `["order:read", "order:confirm:own"]`. Throws
+   * ERR_ACCESS_UNKNOWN_PERMISSION naming each that is unknown, the platform's, or can't be `own`.
+   */
+  parse(grants: readonly string[], path?: string): PermissionSet;
+  /** Grants as they are stored and shown, sorted: `["order:confirm:own", "order:read"]`. */
+  format(set: PermissionSet): string[];
+  /** What both sets allow, with the narrower scope of the two. */
+  intersect(left: PermissionSet, right: PermissionSet): PermissionSet;
+  /**
+   * Throws ERR_ACCESS_BEYOND_OWN unless `holder` has all of `wanted`. Every place where somebody
+   * hands out permissions (keys, roles, members, invitations) asks it, so none can be a ladder.
+   */
+  assertWithin(holder: PermissionSet, wanted: PermissionSet): void;
+}
 
 /** Who makes a request, in which tenant, and what they may do there. */
 export interface Principal {

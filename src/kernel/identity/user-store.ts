@@ -18,11 +18,13 @@ const userColumns = `id, email, name, password_hash as "passwordHash", active,
   platform_admin as "platformAdmin", totp_secret as "totpSecret", totp_pending as "totpPending",
   totp_last_step as "totpLastStep", last_tenant as "lastTenant"`;
 
+/** What others may see of a user. */
 export function userView(user: UserRow): UserView {
   const { id, email, name, platformAdmin } = user;
   return { id, email, name, platformAdmin, totpEnabled: user.totpSecret !== null };
 }
 
+/** `email` in lower case, as it is stored. */
 export async function findUserByEmail(tx: Transaction, email: string): Promise<UserRow | null> {
   const { rows } = await tx.query<UserRow>(
     `select ${userColumns} from platform.app_user where email = $1`,
@@ -40,6 +42,7 @@ export async function lockUser(tx: Transaction, id: string): Promise<UserRow | n
   return rows[0] ?? null;
 }
 
+/** Without a lock; null when there is no such user. */
 export async function findUser(tx: Transaction, id: string): Promise<UserRow | null> {
   const { rows } = await tx.query<UserRow>(
     `select ${userColumns} from platform.app_user where id = $1`,
@@ -57,7 +60,7 @@ export interface NewUser {
   now: string;
 }
 
-/** Null when the e-mail address is taken, also by a registration that commits at the same moment. */
+/** Null when the e-mail address is taken, also by a registration that commits at this moment. */
 export async function insertUser(tx: Transaction, user: NewUser): Promise<UserRow | null> {
   const { rows } = await tx.query<UserRow>(
     `insert into platform.app_user
@@ -83,9 +86,11 @@ export async function replacePasswordHash(
   return rowCount === 1;
 }
 
+/** Remembers where a user signed in last. */
 export async function setLastTenant(tx: Transaction, id: string, tenantId: string) {
   await tx.query(
-    "update platform.app_user set last_tenant = $2 where id = $1 and last_tenant is distinct from $2",
+    `update platform.app_user set last_tenant = $2
+      where id = $1 and last_tenant is distinct from $2`,
     [id, tenantId],
   );
 }
@@ -105,6 +110,7 @@ export async function setUserFlags(
   return rows[0] ?? null;
 }
 
+/** Active ones. */
 export async function countPlatformAdmins(tx: Transaction): Promise<number> {
   const { rows } = await tx.query<{ count: number }>(
     "select count(*) as count from platform.app_user where platform_admin and active",
@@ -112,6 +118,7 @@ export async function countPlatformAdmins(tx: Transaction): Promise<number> {
   return rows[0]?.count ?? 0;
 }
 
+/** Begins a second factor; nothing where there is one already. */
 export async function setPendingTotp(
   tx: Transaction,
   { id, sealed, now }: { id: string; sealed: Buffer; now: string },
@@ -138,6 +145,7 @@ export async function activateTotp(
   return rowCount === 1;
 }
 
+/** Forgets the second factor with its recovery codes. */
 export async function clearTotp(tx: Transaction, id: string, now: string): Promise<void> {
   await tx.query(
     `update platform.app_user
@@ -156,6 +164,7 @@ export async function useTotpStep(tx: Transaction, id: string, step: number): Pr
   return rowCount === 1;
 }
 
+/** Earlier codes are worth nothing afterwards. */
 export async function replaceRecoveryCodes(
   tx: Transaction,
   userId: string,
@@ -185,6 +194,7 @@ export interface IdentityRow {
   userId: string;
 }
 
+/** The id of the user whom an issuer's subject is; null when they have never come. */
 export async function findIdentity(
   tx: Transaction,
   issuer: string,
@@ -210,6 +220,7 @@ export async function insertIdentity(
   return rowCount === 1;
 }
 
+/** Remembers that an identity was used. */
 export async function touchIdentity(
   tx: Transaction,
   { issuer, subject, now }: { issuer: string; subject: string; now: string },
@@ -219,4 +230,40 @@ export async function touchIdentity(
       where issuer = $1 and subject = $2`,
     [issuer, subject, now],
   );
+}
+
+export interface SealedTotpRow {
+  id: string;
+  secret: Buffer | null;
+  pending: Buffer | null;
+}
+
+/** Users with a second factor, by id, locked. */
+export async function lockSealedTotp(
+  tx: Transaction,
+  afterId: string | null,
+  limit: number,
+): Promise<SealedTotpRow[]> {
+  const { rows } = await tx.query<SealedTotpRow>(
+    `select id, totp_secret as secret, totp_pending as pending from platform.app_user
+      where (totp_secret is not null or totp_pending is not null)
+        and ($1::uuid is null or id > $1::uuid)
+      order by id limit $2 for update`,
+    [afterId, limit],
+  );
+  return rows;
+}
+
+/** The same secrets, sealed under another master key. */
+export async function replaceSealedTotp(
+  tx: Transaction,
+  id: string,
+  secret: Buffer | null,
+  pending: Buffer | null,
+): Promise<void> {
+  await tx.query("update platform.app_user set totp_secret = $2, totp_pending = $3 where id = $1", [
+    id,
+    secret,
+    pending,
+  ]);
 }

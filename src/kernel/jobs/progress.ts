@@ -22,7 +22,11 @@ const writeEveryMs = 1_000;
 const emitEveryMs = 3_000;
 const maxMessageChars = 500;
 
-function saveProgress(tx: Tx, resource: { type: string; id: string }, p: Omit<Progress, "updatedAt">) {
+function saveProgress(
+  tx: Tx,
+  resource: { type: string; id: string },
+  p: Omit<Progress, "updatedAt">,
+) {
   return tx.query(
     `insert into platform.job_progress
        (tenant_id, resource_type, resource_id, done, total, message) values ($1, $2, $3, $4, $5, $6)

@@ -1,6 +1,13 @@
 import { EventEmitter } from "node:events";
 import { hostname } from "node:os";
-import { parseCronItems, type Runner, run, type TaskList, type WorkerEvents, type WorkerPool } from "graphile-worker";
+import {
+  parseCronItems,
+  type Runner,
+  run,
+  type TaskList,
+  type WorkerEvents,
+  type WorkerPool,
+} from "graphile-worker";
 import pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -177,7 +184,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
   }
 
-  await begin();
+  await begin().catch(async (error) => {
+    await pool.end();
+    throw error;
+  });
   const kept = keepRunning();
   const heartbeat = startLoop({
     name: "worker heartbeat",

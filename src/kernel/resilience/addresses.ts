@@ -2,13 +2,16 @@ import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import ipaddr from "ipaddr.js";
 
-/** Public by range, yet a machine's own: the address at which Azure serves every virtual machine. */
+/**
+ * Public by range, yet a machine's own: the address at which Azure serves every virtual machine.
+ */
 const platformAddresses = ["168.63.129.16"];
 const globalUnicast = ipaddr.IPv6.parseCIDR("2000::/3");
 
 /** Names that mean this machine, its network or its cloud wherever they are asked for. */
-const privateName =
-  /(^|\.)(localhost|localdomain|local|internal|intranet|lan|home|corp|svc|home\.arpa)$|^(metadata|instance-data)(\.|$)/;
+const privateDomain =
+  /(^|\.)(localhost|localdomain|local|internal|intranet|lan|home|corp|svc|home\.arpa)$/;
+const metadataName = /^(metadata|instance-data)(\.|$)/;
 
 /** The ports that browsers refuse (WHATWG Fetch, "bad port"): those of other protocols. */
 const foreignPorts = new Set([
@@ -51,15 +54,18 @@ export function hostOf(url: URL): string {
   return url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
 }
 
+/** The port that a URL means, also where it says none. */
 export function portOf(url: URL): number {
   if (url.port !== "") return Number(url.port);
   return url.protocol === "https:" ? 443 : 80;
 }
 
+/** Whether a name is refused before anybody asks where it leads. */
 export function isPrivateName(host: string): boolean {
-  return privateName.test(host);
+  return privateDomain.test(host) || metadataName.test(host);
 }
 
+/** Whether a port is surely not for web requests. */
 export function isForeignPort(port: number): boolean {
   return port === 0 || foreignPorts.has(port);
 }

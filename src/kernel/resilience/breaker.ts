@@ -30,8 +30,8 @@ const states: Record<CircuitState, BreakerState> = {
   [CircuitState.Isolated]: "ISOLATED",
 };
 /**
- * Stops asking a dependency that fails again and again (M. Nygard, "Release It!", 2007): cockatiel's
- * breaker, made to read the time from our clock and to be reset by hand.
+ * Stops asking a dependency that fails again and again (M. Nygard, "Release It!", 2007):
+ * cockatiel's breaker, made to read the time from our clock and to be reset by hand.
  */
 export function createBreaker(
   options: BreakerOptions,
@@ -41,8 +41,8 @@ export function createBreaker(
 ): Breaker {
   const { consecutiveFailures = 5, halfOpenAfterMs = 10_000 } = options;
   const counter = new ConsecutiveBreaker(consecutiveFailures);
-  // Cockatiel asks whether `duration` has passed since it opened, by Date.now; so `duration` answers
-  // nothing or forever, by the clock that we were given.
+  // Cockatiel asks whether `duration` has passed since it opened, by Date.now; so `duration`
+  // answers nothing or forever, by the clock that we were given.
   const untilHalfOpen = {
     get duration() {
       return clock.monotonicMs() >= breaker.halfOpenAtMs ? 0 : Number.POSITIVE_INFINITY;

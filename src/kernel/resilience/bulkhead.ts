@@ -20,8 +20,8 @@ interface Waiter {
 
 /**
  * First come, first served: a place that gets free is handed to who waits longest, not to whoever
- * happens to ask next. (Cockatiel's bulkhead frees the place first, so that a newcomer can take it and
- * the waiter is turned away.)
+ * happens to ask next. (Cockatiel's bulkhead frees the place first, so that a newcomer can take it
+ * and the waiter is turned away.)
  */
 export function createBulkhead(concurrent: number, queued: number): Bulkhead {
   const line = new Set<Waiter>();

@@ -12,7 +12,10 @@ import {
 } from "./addresses.ts";
 import { outgoingErrors } from "./outgoing-errors.ts";
 
-/** Addresses of a name; `isTrusted` for allow-listed ones, which hosts files and search domains may name. */
+/**
+ * Addresses of a name; `isTrusted` for allow-listed ones, which hosts files and search domains may
+ * name.
+ */
 export type Resolve = (host: string, isTrusted: boolean) => Promise<string[]>;
 
 export interface GuardOptions {
@@ -39,8 +42,8 @@ const maxAddresses = 32;
 const maxTriedAddresses = 4;
 
 /**
- * Asks the name servers for names that tenants give, in a way that occupies none of the process's few
- * worker threads, as getaddrinfo would for as long as a slow name server likes.
+ * Asks the name servers for names that tenants give, in a way that occupies none of the process's
+ * few worker threads, as getaddrinfo would for as long as a slow name server likes.
  */
 const resolveByDns: Resolve = async (host, isTrusted) => {
   if (isTrusted) return (await lookup(host, { all: true })).map((one) => one.address);
@@ -65,9 +68,43 @@ function inOrder(addresses: readonly string[]): string[] {
   return [...new Set(addresses)].sort((a, b) => isIP(a) - isIP(b));
 }
 
+/** Name servers have their own idea of patience. */
+async function inTime<T>(answer: Promise<T>, host: string, clock: Clock): Promise<T> {
+  const done = new AbortController();
+  const late = clock.sleep(resolveTimeoutMs, done.signal).then(() => {
+    throw outgoingErrors.timeout({ extensions: { host } });
+  });
+  // Where the answer comes first, the sleep is aborted and rejects with nobody waiting.
+  late.catch(() => {});
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    done.abort();
+  }
+}
+
+/** Connects to the address instead of the name, and checks where the connection has led. */
+function connectTo(
+  connector: buildConnector.connector,
+  target: buildConnector.Options,
+  address: string,
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    connector({ ...target, hostname: address }, (error, socket) => {
+      if (!socket) return reject(error);
+      if (canonicalAddress(socket.remoteAddress ?? "") === canonicalAddress(address)) {
+        return resolve(socket);
+      }
+      socket.destroy();
+      reject(refused(target.hostname, "the connection led to another address"));
+    });
+  });
+}
+
+/** Checks targets, names and connections against what may be reached. */
 export function createGuard(options: GuardOptions): Guard {
   const { clock, isAllowed, resolve = resolveByDns, own = ownAddresses } = options;
-  const connectTo = buildConnector({ timeout: connectTimeoutMs, maxCachedSessions: 1_000 });
+  const connector = buildConnector({ timeout: connectTimeoutMs, maxCachedSessions: 1_000 });
 
   const isOpen = (address: string, machine: Set<string>) =>
     isPublicAddress(address) && !machine.has(canonicalAddress(address));
@@ -81,24 +118,11 @@ export function createGuard(options: GuardOptions): Guard {
     if (isIP(host) !== 0 && !isOpen(host, own())) throw refused(host, "the address is private");
   };
 
-  const resolveInTime = async (host: string, isTrusted: boolean): Promise<string[]> => {
-    const done = new AbortController();
-    const late = clock.sleep(resolveTimeoutMs, done.signal).then(() => {
-      throw outgoingErrors.timeout({ extensions: { host } });
-    });
-    late.catch(() => {});
-    try {
-      return await Promise.race([resolve(host, isTrusted), late]);
-    } finally {
-      done.abort();
-    }
-  };
-
   const addressesOf = async (host: string, port: number): Promise<string[]> => {
     checkTarget(host, port);
     if (isIP(host) !== 0) return [host];
     const isTrusted = isAllowed(host, port);
-    const addresses = inOrder(await resolveInTime(host, isTrusted));
+    const addresses = inOrder(await inTime(resolve(host, isTrusted), host, clock));
     if (addresses.length === 0 || addresses.length > maxAddresses) {
       throw outgoingErrors.unreachable({ extensions: { host } });
     }
@@ -110,17 +134,6 @@ export function createGuard(options: GuardOptions): Guard {
     return addresses;
   };
 
-  const connectOnce = (target: buildConnector.Options, address: string) =>
-    new Promise<Socket>((resolveSocket, reject) => {
-      connectTo({ ...target, hostname: address }, (error, socket) => {
-        if (!socket) return reject(error);
-        const reached = canonicalAddress(socket.remoteAddress ?? "");
-        if (reached === canonicalAddress(address)) return resolveSocket(socket);
-        socket.destroy();
-        reject(refused(target.hostname, "the connection led to another address"));
-      });
-    });
-
   const connectChecked = async (target: buildConnector.Options): Promise<Socket> => {
     const host = target.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
     const port = Number(target.port) || (target.protocol === "https:" ? 443 : 80);
@@ -128,7 +141,7 @@ export function createGuard(options: GuardOptions): Guard {
     let failure: unknown;
     for (const address of addresses.slice(0, maxTriedAddresses)) {
       try {
-        return await connectOnce(target, address);
+        return await connectTo(connector, target, address);
       } catch (error) {
         failure = error;
       }

@@ -31,7 +31,9 @@ export interface FaultStatus {
 export interface Faults {
   /** Does nothing until told otherwise; a settled promise when nothing is set anywhere. */
   at(point: string, signal?: AbortSignal): Promise<void>;
-  /** The data itself unless "corruption" strikes; then a copy with one byte or character changed. */
+  /**
+   * The data itself unless "corruption" strikes; then a copy with one byte or character changed.
+   */
   corrupt<T extends Buffer | string>(point: string, data: T): T;
   list(): FaultStatus[];
   set(point: string, setting: FaultSetting): FaultStatus;

@@ -32,6 +32,7 @@ export interface Exchange {
 
 type Headers = Readonly<Record<string, string>>;
 
+/** One text per header. */
 export function flatHeaders(headers: Record<string, string | string[] | undefined>): Headers {
   const flat: Record<string, string> = {};
   for (const [name, value] of Object.entries(headers)) {
@@ -75,8 +76,9 @@ async function* counted(source: AsyncIterable<Uint8Array>, exchange: Exchange, s
 const decoderLeadBytes = 131_072;
 
 /**
- * The body decompressed, and counted before and after: a small bomb grows only to the limit, and one that
- * decompresses to nothing (empty gzip members, which cost much time and no memory) is noticed.
+ * The body decompressed, and counted before and after: a small bomb grows only to the limit, and
+ * one that decompresses to nothing (empty gzip members, which cost much time and no memory) is
+ * noticed.
  */
 async function* decoded(body: Readable, decoder: Duplex, exchange: Exchange) {
   const before: Size = { bytes: 0 };

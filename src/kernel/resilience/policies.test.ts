@@ -32,7 +32,8 @@ function holdTimers(t: TestContext) {
   return t.mock.timers;
 }
 
-// Guards against a caller who waits for a dependency that hangs, and a call that goes on unobserved.
+// Guards against a caller who waits for a dependency that hangs, and a call that goes on
+// unobserved.
 test("an attempt that takes too long is aborted and answered as a timeout", async (t) => {
   const timers = holdTimers(t);
   const { policies, metrics } = start();
@@ -67,7 +68,8 @@ test("after an answer the attempt's signal stays quiet", async (t) => {
   assert.equal(signal.aborted, false);
 });
 
-// Guards against retries that never end, that repeat what can't succeed, or that wait by another clock.
+// Guards against retries that never end, that repeat what can't succeed, or that wait by another
+// clock.
 test("failures are retried so often and with growing, random waits by our clock", async () => {
   const { policies, clock, random } = start();
   const policy = policies.for("x", { timeoutMs: 100, retries: 3, retryInitialDelayMs: 1_000 });

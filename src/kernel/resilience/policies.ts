@@ -19,7 +19,9 @@ export interface PolicyOptions {
   retryInitialDelayMs?: number;
   /** 5,000 by default. */
   retryMaxDelayMs?: number;
-  /** Whether an error is the dependency's failure; by default everything but a `Problem` below 500. */
+  /**
+   * Whether an error is the dependency's failure; by default everything but a `Problem` below 500.
+   */
   isFailure?: (error: unknown) => boolean;
   /** When to stop asking: after 5 failures in a row for 10 s by default; `false` for no breaker. */
   breaker?: BreakerOptions | false;
@@ -30,9 +32,10 @@ export interface PolicyOptions {
 export interface Policy {
   readonly name: string;
   /**
-   * Calls the dependency. Rejects with `ERR_DEPENDENCY_BROKEN`, `_OVERLOADED` or `_TIMEOUT` where the
-   * policy decided, else with what `call` threw last. Aborting `signal` ends waiting and retrying, and
-   * counts as nobody's failure. A timeout ends with the answer: it does not abort a body that is read later.
+   * Calls the dependency. Rejects with `ERR_DEPENDENCY_BROKEN`, `_OVERLOADED` or `_TIMEOUT` where
+   * the policy decided, else with what `call` threw last. Aborting `signal` ends waiting and
+   * retrying, and counts as nobody's failure. A timeout ends with the answer: it does not abort a
+   * body that is read later.
    */
   execute<T>(call: (signal: AbortSignal) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
@@ -266,9 +269,9 @@ function statusOf({ name, bulkhead, breaker, counts }: Entry): BreakerStatus {
 }
 
 /**
- * From the outside in: bulkhead, retries, breaker, timeout. So a call holds its place while it waits to
- * be repeated, each attempt counts for the breaker, and each has its own time. Breaker and timeout are
- * cockatiel's.
+ * From the outside in: bulkhead, retries, breaker, timeout. So a call holds its place while it
+ * waits to be repeated, each attempt counts for the breaker, and each has its own time. Breaker and
+ * timeout are cockatiel's.
  */
 export function createPolicies(options: PoliciesOptions): Policies {
   const { maxPolicies = 1_000 } = options;

@@ -15,8 +15,8 @@ export interface RetryOptions {
 }
 
 /**
- * How long to wait before attempt `attempt` + 1: anything between nothing and a ceiling that doubles,
- * so that callers who failed together don't come back together. "Full jitter": M. Brooker,
+ * How long to wait before attempt `attempt` + 1: anything between nothing and a ceiling that
+ * doubles, so that callers who failed together don't come back together. "Full jitter": M. Brooker,
  * "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
  */
 export function backoffMs(
@@ -30,8 +30,8 @@ export function backoffMs(
 }
 
 /**
- * Runs `attempt` until it succeeds, isn't worthwhile any more or has had all its retries; rejects with
- * the last error. Waits by the clock that it is given, so that tests can hold it.
+ * Runs `attempt` until it succeeds, isn't worthwhile any more or has had all its retries; rejects
+ * with the last error. Waits by the clock that it is given, so that tests can hold it.
  */
 export async function retry<T>(attempt: () => Promise<T>, options: RetryOptions): Promise<T> {
   const { retries, initialDelayMs, maxDelayMs, clock, random, signal } = options;

@@ -47,9 +47,9 @@ function unreadable(why: string, cause?: unknown) {
 }
 
 /**
- * AES-256-GCM (NIST SP 800-38D) in an envelope of version (1 byte), key id (4), nonce (12), ciphertext
- * and tag (16). Version, key id and context are authenticated with it. A key may seal 2^32 secrets
- * before random nonces risk a collision; rotation comes long before.
+ * AES-256-GCM (NIST SP 800-38D) in an envelope of version (1 byte), key id (4), nonce (12),
+ * ciphertext and tag (16). Version, key id and context are authenticated with it. A key may seal
+ * 2^32 secrets before random nonces risk a collision; rotation comes long before.
  */
 export function createSealer(current: Buffer, previous: readonly Buffer[], random: Random): Sealer {
   const keys = new Map([...previous, current].map((key) => [keyIdOf(key), key]));

@@ -83,7 +83,8 @@ test("tenants have their own secrets under the same names", async (t) => {
   assert.equal(await db.inTenant(bob, (tx) => secrets.get(tx, "git")), "bob's git token");
 });
 
-// Guards against someone with write access to the table who moves a sealed value to where they can use it.
+// Guards against someone with write access to the table who moves a sealed value to where they can
+// use it.
 test("a sealed row copied to another tenant or name does not open", async (t) => {
   const { db, secrets, adminUrl } = await start(t);
   await db.inTenant(ada, (tx) => secrets.put(tx, "git", "ada's git token"));
@@ -102,7 +103,7 @@ test("a sealed row copied to another tenant or name does not open", async (t) =>
 });
 
 // Guards against a rotation that loses a secret, or that can't be taken up again after a crash.
-test("after a rotation every secret opens under the new key alone, also when interrupted", async (t) => {
+test("after a rotation, interrupted or not, every secret opens under the new key", async (t) => {
   const { db, secrets, key } = await start(t);
   for (const tenant of [ada, bob]) {
     await db.inTenant(tenant, async (tx) => {

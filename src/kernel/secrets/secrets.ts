@@ -53,6 +53,7 @@ function summaryOf({ lastFour, ...row }: store.SecretRow): SecretSummary {
   return { ...row, masked: maskOf(lastFour) };
 }
 
+/** Secrets sealed by the given master keys. */
 export function createSecrets(sealer: Sealer): Secrets {
   const put = async (tx: Tx, name: string, value: string): Promise<SecretSummary> => {
     if (!namePattern.test(name)) {
@@ -99,8 +100,9 @@ export function createSecrets(sealer: Sealer): Secrets {
 }
 
 /**
- * Moves every tenant's secrets under the newest master key, one tenant per transaction. Interrupted, it
- * goes on where it stopped when run again, because it touches only what another key has sealed.
+ * Moves every tenant's secrets under the newest master key, one tenant per transaction.
+ * Interrupted, it goes on where it stopped when run again, because it touches only what another key
+ * has sealed.
  */
 export async function rotateAll(
   db: Db,

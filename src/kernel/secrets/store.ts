@@ -7,7 +7,8 @@ export interface SecretRow {
   updatedAt: string;
 }
 
-const columns = `name, last_four as "lastFour", created_at as "createdAt", updated_at as "updatedAt"`;
+const columns = `name, last_four as "lastFour", created_at as "createdAt",
+  updated_at as "updatedAt"`;
 
 export interface NewSecret {
   name: string;
@@ -36,6 +37,7 @@ export async function upsertSecret(
   return rows[0] ?? null;
 }
 
+/** The envelope, to be opened under its tenant and name. */
 export async function findSealed(tx: Tx, name: string): Promise<Buffer | null> {
   const { rows } = await tx.query<{ sealed: Buffer }>(
     "select sealed from platform.secret where name = $1",
@@ -44,6 +46,7 @@ export async function findSealed(tx: Tx, name: string): Promise<Buffer | null> {
   return rows[0]?.sealed ?? null;
 }
 
+/** What may be shown of a secret. */
 export async function findSecret(tx: Tx, name: string): Promise<SecretRow | null> {
   const { rows } = await tx.query<SecretRow>(
     `select ${columns} from platform.secret where name = $1`,
@@ -52,6 +55,7 @@ export async function findSecret(tx: Tx, name: string): Promise<SecretRow | null
   return rows[0] ?? null;
 }
 
+/** The tenant's, by name. */
 export async function listSecrets(tx: Tx, limit: number): Promise<SecretRow[]> {
   const { rows } = await tx.query<SecretRow>(
     `select ${columns} from platform.secret order by name limit $1`,
@@ -60,6 +64,7 @@ export async function listSecrets(tx: Tx, limit: number): Promise<SecretRow[]> {
   return rows;
 }
 
+/** Whether there was one. */
 export async function deleteSecret(tx: Tx, name: string): Promise<boolean> {
   const { rowCount } = await tx.query("delete from platform.secret where name = $1", [name]);
   return rowCount > 0;

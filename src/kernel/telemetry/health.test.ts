@@ -11,7 +11,8 @@ function start() {
   return { clock, lines, health: createHealth({ clock, log }) };
 }
 
-// Guards against a load balancer that sends work to a process that can't do it, or starves one that can.
+// Guards against a load balancer that sends work to a process that can't do it, or starves one that
+// can.
 test("a required dependency decides readiness, an optional one is only reported", async () => {
   const { health } = start();
   health.register("postgres", { required: true, timeoutMs: 100, check: async () => {} });

@@ -46,8 +46,9 @@ function publicError(error: unknown): string {
 }
 
 /**
- * Asks all dependencies at once, each within its own time, and shares the answer among those who ask
- * within `maxAgeMs`, so that probes can't become load on a dependency that is already in trouble.
+ * Asks all dependencies at once, each within its own time, and shares the answer among those who
+ * ask within `maxAgeMs`, so that probes can't become load on a dependency that is already in
+ * trouble.
  */
 export function createHealth({ clock, log, maxAgeMs = 1_000 }: HealthOptions): Health {
   const dependencies = new Map<string, DependencyCheck>();
@@ -61,6 +62,7 @@ export function createHealth({ clock, log, maxAgeMs = 1_000 }: HealthOptions): H
     const abort = new AbortController();
     const late = Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: "TIMEOUT" });
     const timeout = clock.sleep(timeoutMs, abort.signal).then(() => Promise.reject(late));
+    // Where the answer comes first, the sleep is aborted and rejects with nobody waiting.
     timeout.catch(() => {});
     let failure: unknown;
     try {

@@ -67,8 +67,8 @@ const plainMembers = [
 ] as const;
 
 /**
- * An error for the log, with its causes. Members are chosen by name: `detail`, `where`, `parameters`
- * and the like of a database error quote rows.
+ * An error for the log, with its causes. Members are chosen by name: `detail`, `where`,
+ * `parameters` and the like of a database error quote rows.
  */
 export function serializeError(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return error;
@@ -105,8 +105,8 @@ function shorten(line: string): string {
 }
 
 /**
- * The process's log: one line of JSON each with level name, ISO time and message. Every line goes through
- * `redactLine`. Writing is synchronous, so the last lines before an exit are not lost.
+ * The process's log: one line of JSON each with level name, ISO time and message. Every line goes
+ * through `redactLine`. Writing is synchronous, so the last lines before an exit are not lost.
  */
 export function createLogger({ level, stream, trace }: LoggerOptions): Logger {
   const sink = stream ?? pino.destination({ dest: 1, sync: true });

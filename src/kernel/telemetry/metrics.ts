@@ -24,8 +24,8 @@ export interface HistogramMetric {
 export type Collect = (gauge: GaugeMetric) => void | Promise<void>;
 
 /**
- * What this process counts, for Prometheus. Names get the prefix `plimsoll_`; asking twice for a name
- * answers the same metric. Durations are in seconds, sizes in bytes, counters end in `_total`.
+ * What this process counts, for Prometheus. Names get the prefix `plimsoll_`; asking twice for a
+ * name answers the same metric. Durations are in seconds, sizes in bytes, counters end in `_total`.
  */
 export interface Metrics {
   readonly registry: Registry;
@@ -69,9 +69,9 @@ interface Created {
 }
 
 /**
- * Keeps a metric's label sets bounded: a label that somebody fills from outside would otherwise grow
- * memory and the scrape without limit. Label sets past the limit share one, all of whose values
- * are "other".
+ * Keeps a metric's label sets bounded: a label that somebody fills from outside would otherwise
+ * grow memory and the scrape without limit. Label sets past the limit share one, all of whose
+ * values are "other".
  */
 function boundSeries(names: readonly string[], maxSeries: number, onDropped: () => void): Series {
   const seen = new Set<string>();
@@ -119,6 +119,17 @@ function gaugeOf(gauge: Gauge, series: Series): GaugeMetric {
       series.forgetAll();
     },
   };
+}
+
+/** One gauge that can't be collected must not spoil the scrape of all others. */
+async function collectAll(collectors: readonly Collect[], gauge: GaugeMetric, failed: () => void) {
+  for (const collect of collectors) {
+    try {
+      await collect(gauge);
+    } catch {
+      failed();
+    }
+  }
 }
 
 function histogramOf(histogram: Histogram, series: Series): HistogramMetric {
@@ -179,21 +190,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     gauge(name, help, labels = [], collect) {
       const gauge = once("gauge", name, labels, (series, collectors) => {
         const config = { name: `${prefix}${name}`, help, labelNames: [...labels], registers };
-        const made = gaugeOf(
-          new Gauge({
-            ...config,
-            async collect() {
-              for (const run of collectors) {
-                try {
-                  await run(made);
-                } catch {
-                  failed.inc({ metric: name });
-                }
-              }
-            },
-          }),
-          series,
-        );
+        const collect = () => collectAll(collectors, made, () => failed.inc({ metric: name }));
+        const made: GaugeMetric = gaugeOf(new Gauge({ ...config, collect }), series);
         return made;
       });
       if (collect) gauge.collectors.push(collect);

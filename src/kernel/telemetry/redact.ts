@@ -1,20 +1,28 @@
 /**
- * The gate through which every log line leaves: it works on the finished JSON text, so that nothing gets
- * around it, be it in the bindings of a child logger, a message, an error or a nested object.
+ * The gate through which every log line leaves: it works on the finished JSON text, so that nothing
+ * gets around it, be it in the bindings of a child logger, a message, an error or a nested object.
  */
 
 export const redacted = "[redacted]";
 
 /** Parts of names whose values are secrets, of whatever type but a number or a boolean. */
-const secretNames =
-  "passw|passphrase|secret|token|authori[sz]ation|cookie|api[-_]?key|credential|private[-_]?key|master[-_]?key|signature|recovery[-_]?code";
+const secretNames = [
+  "passw|passphrase|secret|token|authori[sz]ation|cookie|credential|signature",
+  "api[-_]?key|private[-_]?key|master[-_]?key|recovery[-_]?code",
+].join("|");
 /** Whole names whose values are secret or personal, numbers too. */
-const personalNames =
-  "e-?mail|email[-_]?address|phone|phone[-_]?number|totp|otp|first[-_]?name|last[-_]?name|full[-_]?name|customer[-_]?name|street|post(?:al)?[-_]?code|iban|card[-_]?number|birth[-_]?date";
+const personalNames = [
+  "e-?mail|email[-_]?address|phone|phone[-_]?number|totp|otp|iban|card[-_]?number",
+  "first[-_]?name|last[-_]?name|full[-_]?name|customer[-_]?name",
+  "street|post(?:al)?[-_]?code|birth[-_]?date",
+].join("|");
 
 /** A stem of each name: most lines hold none, and this look is three times as fast as `anyName`. */
-const nameHint =
-  /pass|secret|token|authori|cookie|key|credential|signature|code|mail|phone|otp|name|street|iban|number|birth/i;
+const nameHint = new RegExp(
+  "pass|secret|token|authori|cookie|key|credential|signature|code|mail|phone|otp|name|street|" +
+    "iban|number|birth",
+  "i",
+);
 const anyName = new RegExp(`${secretNames}|${personalNames}`, "gi");
 const secretName = new RegExp(secretNames, "i");
 const personalName = new RegExp(`^(?:${personalNames})$`, "i");
@@ -46,9 +54,9 @@ function backslashesBefore(line: string, at: number): number {
 }
 
 /**
- * Where a JSON string ends that began with a quote behind `level` backslashes: 0 in the line itself, 1
- * in JSON text inside a string, 3 in JSON inside that. Answers the place of the closing quote's first
- * backslash; stops where the enclosing string ends.
+ * Where a JSON string ends that began with a quote behind `level` backslashes: 0 in the line
+ * itself, 1 in JSON text inside a string, 3 in JSON inside that. Answers the place of the closing
+ * quote's first backslash; stops where the enclosing string ends.
  */
 function endOfString(line: string, start: number, level: number): number {
   for (let at = line.indexOf('"', start); at !== -1; at = line.indexOf('"', at + 1)) {
@@ -90,7 +98,9 @@ function isNamePart(character: number): boolean {
   return (character >= 0x30 && character <= 0x39) || [0x5f, 0x2d, 0x2e, 0x24].includes(character);
 }
 
-/** The value whose name holds what was found at `at`, if it is a name and its value is to be hidden. */
+/**
+ * The value whose name holds what was found at `at`, if it is a name and its value is to be hidden.
+ */
 function valueToHide(line: string, at: number): Value | null {
   let from = at;
   while (at - from < maxNameCharacters && isNamePart(line.charCodeAt(from - 1))) from -= 1;
@@ -134,7 +144,10 @@ function hideNamed(line: string): string {
   return copied === 0 ? line : out + line.slice(copied);
 }
 
-/** Written by hand because a pattern that looks for the @ from the left costs the square of the length. */
+/**
+ * Written by hand because a pattern that looks for the @ from the left costs the square of the
+ * length.
+ */
 function hideEmails(line: string): string {
   let out = "";
   let copied = 0;

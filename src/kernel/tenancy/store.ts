@@ -40,6 +40,7 @@ export async function listTenantRefs(
   return rows;
 }
 
+/** Null for a deleted one; inactive ones are there. */
 export async function findTenant(tx: Transaction, id: string): Promise<TenantRow | null> {
   const { rows } = await tx.query<TenantRow>(
     `select ${columns} from platform.tenant where id = $1 and deleted_at is null`,
@@ -48,6 +49,7 @@ export async function findTenant(tx: Transaction, id: string): Promise<TenantRow
   return rows[0] ?? null;
 }
 
+/** Null for a deleted one; inactive ones are there. */
 export async function findTenantBySlug(tx: Transaction, slug: string): Promise<TenantRow | null> {
   const { rows } = await tx.query<TenantRow>(
     `select ${columns} from platform.tenant where slug = $1 and deleted_at is null`,

@@ -23,6 +23,7 @@ export interface Tenants {
   forget(id: string): void;
 }
 
+/** Makes the one place that remembers tenants in a process. */
 export function createTenants({ db, clock }: { db: Db; clock: Clock }): Tenants {
   const cache = new LRUCache<string, { ref: TenantRef | null; untilMs: number }>({
     max: refsAtMost,

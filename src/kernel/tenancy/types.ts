@@ -1,4 +1,4 @@
-/** Which PostgreSQL schema a tenant's rows live in: the service's, or one of its own per service. */
+/** Where a tenant's rows live: in each service's PostgreSQL schema, or in schemas of its own. */
 export type Isolation = "shared" | "dedicated";
 
 /** What every tenant transaction needs to know of a tenant. */
@@ -18,6 +18,7 @@ export interface Actor {
   readonly name: string;
 }
 
+/** The server itself, doing what `what` names: "job:orders.expire". */
 export function systemActor(what: string): Actor {
   return { kind: "system", id: what, userId: null, name: what };
 }

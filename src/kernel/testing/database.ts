@@ -51,6 +51,7 @@ const fastSettings = {
   synchronous_commit: "off",
   full_page_writes: "off",
   autovacuum: "off",
+  dynamic_shared_memory_type: "mmap",
   max_connections: "300",
   max_wal_size: "64MB",
   min_wal_size: "32MB",
@@ -65,8 +66,11 @@ function bootId(): string {
   }
 }
 
-/** In memory where there is room: making 300 files costs ext4 270 ms and tmpfs 8 ms. */
-function clusterFolder(): string {
+/**
+ * Where tests put databases: in memory where there is room, since making 300 files costs ext4 270
+ * ms and tmpfs 8 ms; else the system's temporary folder.
+ */
+export function testFolder(): string {
   try {
     const { bavail, bsize } = statfsSync(memoryFolder);
     accessSync(memoryFolder, constants.W_OK);
@@ -78,7 +82,7 @@ function clusterFolder(): string {
 }
 
 function startShared(): Promise<Embedded> {
-  const dataDir = join(clusterFolder(), `plimsoll-test-${userInfo().uid}-${bootId()}`);
+  const dataDir = join(testFolder(), `plimsoll-test-${userInfo().uid}-${bootId()}`);
   return startEmbedded({ dataDir, settings: fastSettings });
 }
 
@@ -89,7 +93,10 @@ export async function startTestCluster(): Promise<TestCluster> {
   return { url: embedded.adminUrl, stop: () => embedded.stop() };
 }
 
-/** When the cluster had to be started nobody can be using its databases, except those who start with us. */
+/**
+ * When the cluster had to be started nobody can be using its databases, except those who start with
+ * us.
+ */
 async function dropLeftovers(url: string): Promise<void> {
   await withClient(url, async (client) => {
     const { rows } = await client.query(
@@ -162,12 +169,15 @@ const at = (url: string, database: string, role?: { name: string; password: stri
 };
 
 /**
- * Tests run as an owner who is no superuser, as production should: what only a superuser may do fails here first.
- * The password follows from that of the cluster, so that parallel test files agree.
+ * Tests run as an owner who is no superuser, as production should: what only a superuser may do
+ * fails here first. The password follows from that of the cluster, so that parallel test files
+ * agree.
  */
 async function prepare(adminUrl: string): Promise<Access> {
   const password = (role: string) =>
-    createHash("sha256").update(`${role} ${new URL(adminUrl).password}`).digest("hex");
+    createHash("sha256")
+      .update(`${role} ${new URL(adminUrl).password}`)
+      .digest("hex");
   const owner = { name: ownerRole, password: password(ownerRole) };
   const app = { name: appRole, password: password(appRole) };
   const isSuperuser = await withClient(adminUrl, async (client) => {
@@ -176,9 +186,10 @@ async function prepare(adminUrl: string): Promise<Access> {
       "select rolsuper as superuser from pg_roles where rolname = current_user",
     );
     await ensureAppGroup(client);
-    const roles = await client.query("select rolname as name from pg_roles where rolname = any ($1)", [
-      [ownerRole, appRole],
-    ]);
+    const roles = await client.query(
+      "select rolname as name from pg_roles where rolname = any ($1)",
+      [[ownerRole, appRole]],
+    );
     const has = (name: string) => roles.rows.some((row) => row.name === name);
     const make = (role: { name: string; password: string }, how: string) =>
       client.query(
@@ -256,7 +267,9 @@ async function cloneTemplate(
     for (let attempt = 1; ; attempt += 1) {
       try {
         const owner = ownerOf(access.ownerUrl(name));
-        await client.query(`create database ${name} template ${template} strategy file_copy owner ${owner}`);
+        await client.query(
+          `create database ${name} template ${template} strategy file_copy owner ${owner}`,
+        );
         return;
       } catch (error) {
         const { code } = error as { code?: string };

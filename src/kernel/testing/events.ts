@@ -19,7 +19,7 @@ export interface EventHouse extends TestDatabase {
   log: Logger;
   /** What was logged at level "warn" and above. */
   logs: Record<string, unknown>[];
-  tenant(): TenantRef;
+  tenant(): Promise<TenantRef>;
   /** Hands out everything that waits, as the relay does. */
   relay(toBroker?: boolean): Promise<number>;
 }
@@ -40,22 +40,35 @@ export async function eventHouse(t: TestContext): Promise<EventHouse> {
     await pool.close();
     for (const clean of cleanups) await clean();
   });
+  const db = pool.forService("platform");
+  // There is one relay at a time.
+  let turns: Promise<unknown> = Promise.resolve();
   return {
     ...database,
-    db: pool.forService("platform"),
+    db,
     clock,
     random,
     metrics: createMetrics({ processMetrics: false }),
     log,
     logs,
-    tenant: () => ({ id: random.id(), isolation: "shared" }),
-    async relay(toBroker = false) {
-      let events = 0;
-      for (;;) {
-        const handed = await relayOnce(client, { clock, log, toBroker });
-        events += handed.events;
-        if (!handed.more) return events;
-      }
+    async tenant() {
+      const id = random.id();
+      const text = `insert into platform.tenant (id, slug, name, isolation)
+        values ($1, $2, 'A tenant', 'shared')`;
+      await db.inPlatform((tx) => tx.query(text, [id, `t${id}`]));
+      return { id, isolation: "shared" };
+    },
+    relay(toBroker = false) {
+      const turn = turns.then(async () => {
+        let events = 0;
+        for (;;) {
+          const handed = await relayOnce(client, { clock, log, toBroker });
+          events += handed.events;
+          if (!handed.more) return events;
+        }
+      });
+      turns = turn.catch(() => {});
+      return turn;
     },
   };
 }

@@ -40,8 +40,8 @@ const encode = (value: unknown) =>
 const decode = (part: string) => JSON.parse(Buffer.from(part, "base64url").toString()) as Claims;
 
 /**
- * More than 100 tokens of as many classes that no server may accept, after RFC 8725 and the published
- * attacks on JWT libraries. Each is to be refused with 401 wherever it is sent.
+ * More than 100 tokens of as many classes that no server may accept, after RFC 8725 and the
+ * published attacks on JWT libraries. Each is to be refused with 401 wherever it is sent.
  */
 export async function forgedTokens(context: SignerContext): Promise<ForgedToken[]> {
   const [head = "", body = "", signature = ""] = context.token.split(".");
@@ -129,7 +129,10 @@ async function unsignedOrMisSigned(context: SignerContext, parts: Parts): Promis
     ["signature cut in half", `${head}.${body}.${half}`],
     ["signature empty", `${head}.${body}.`],
     ["signature of ones", `${head}.${body}.${ones}`],
-    ["ES256 with zeros (CVE-2022-21449)", `${encode({ ...header, alg: "ES256" })}.${body}.${zeros}`],
+    [
+      "ES256 with zeros (CVE-2022-21449)",
+      `${encode({ ...header, alg: "ES256" })}.${body}.${zeros}`,
+    ],
     ["signature of another token", `${head}.${encode({ ...claims, role: "admin" })}.${signature}`],
     ["another EdDSA key, our kid", strange({ ...header, alg: "EdDSA" }, claims, ed25519)],
     ["another ES256 key, our kid", strange({ ...header, alg: "ES256" }, claims, es256)],
@@ -214,7 +217,9 @@ async function lyingClaims(context: SignerContext, parts: Parts): Promise<Named[
     ["sid of nothing", await say({ sid: "00000000-0000-7000-8000-000000000000" })],
     ["role an object", await say({ role: { admin: true } })],
     ...(gone ? [["of a deactivated user", await say(gone)] as Named] : []),
-    ...(gone ? [["user of one session, id of another", await say({ sid: gone.sid })] as Named] : []),
+    ...(gone
+      ? [["user of one session, id of another", await say({ sid: gone.sid })] as Named]
+      : []),
   ];
 }
 

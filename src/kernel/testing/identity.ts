@@ -51,7 +51,7 @@ export const testClient: Client = {
 export const testIssuer = "https://plimsoll.example";
 const masterKey = Buffer.alloc(32, 7);
 
-/** Starts one server's identity parts; give `beside` another's for a second server on its database. */
+/** Starts one server's identity parts; `beside` another's for a second server on its database. */
 export async function startIdentity(
   t: TestContext,
   { beside, algorithm }: { beside?: TestIdentity; algorithm?: SigningAlgorithm } = {},

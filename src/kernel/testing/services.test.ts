@@ -27,7 +27,10 @@ test("an absent component skips by name with the reason, and fails when all are 
   const context = { skip: (reason: string) => void reasons.push(reason) };
   assert.equal(await requireService(context, "etcd"), null);
   assert.equal(reasons.length, 1);
-  assert.match(reasons[0] as string, /needs etcd: .*something else answers.*PLIMSOLL_TEST_ETCD_URL/);
+  assert.match(
+    reasons[0] as string,
+    /needs etcd: .*something else answers.*PLIMSOLL_TEST_ETCD_URL/,
+  );
   assert.doesNotMatch(reasons[0] as string, /hidden/);
   process.env.PLIMSOLL_REQUIRE_ALL = "1";
   await assert.rejects(requireService(context, "etcd"), /needs etcd/);

@@ -23,7 +23,11 @@ interface Requirement {
 const probeTimeoutMs = 2_000;
 
 /** Sends `greeting` and resolves when the answer begins as it should. */
-function greet(options: NetConnectOpts, greeting: string | Buffer, expected: RegExp): Promise<void> {
+function greet(
+  options: NetConnectOpts,
+  greeting: string | Buffer,
+  expected: RegExp,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = connect(options);
     const fail = (error: Error) => {
@@ -119,9 +123,9 @@ async function find(service: TestService): Promise<{ place: string } | { reason:
 const found = new Map<TestService, ReturnType<typeof find>>();
 
 /**
- * Where a real component is that a test needs: a URL, a socket's path or a program's. When it is not there the
- * test is skipped with the reason and null comes back, so the test has to return; with PLIMSOLL_REQUIRE_ALL=1
- * it throws instead.
+ * Where a real component is that a test needs: a URL, a socket's path or a program's. When it is
+ * not there the test is skipped with the reason and null comes back, so the test has to return;
+ * with PLIMSOLL_REQUIRE_ALL=1 it throws instead.
  */
 export async function requireService(t: Skippable, service: TestService): Promise<string | null> {
   let finding = found.get(service);

@@ -2,7 +2,10 @@ import { definePermissions } from "#kernel/access/permissions.ts";
 
 export const platformPermissions = definePermissions({
   // One's own account: whoever is signed in.
-  "account:use": { title: "Use one's own account: profile, sessions, second factor", user: "all" },
+  "account:use": {
+    title: "Use one's own account: profile, sessions, second factor",
+    everyone: true,
+  },
   "api-key:read": { title: "See API keys", user: "own" },
   "api-key:create": { title: "Make API keys", user: "own" },
   "api-key:delete": { title: "Revoke API keys", user: "own" },

@@ -3,6 +3,7 @@ import { defineService } from "#kernel/service.ts";
 import { platformErrors } from "./errors.ts";
 import { platformPermissions } from "./permissions.ts";
 import { platformRoutes } from "./routes.ts";
+import { platformSettings } from "./settings.ts";
 
 /** The kernel's own API: accounts, members, keys, tenants, audit, events, administration. */
 export const platform = defineService<PlatformDeps>({
@@ -10,4 +11,5 @@ export const platform = defineService<PlatformDeps>({
   permissions: platformPermissions,
   errors: platformErrors,
   routes: platformRoutes,
+  settings: platformSettings,
 });

@@ -1,0 +1,787 @@
+-- Dumped from a migrated database by `npm run schema -- --write`; never edited.
+set check_function_bodies = off;
+
+create schema orders;
+grant usage on schema orders to plimsoll_app;
+
+create schema platform;
+grant usage on schema platform to plimsoll_app;
+
+create sequence platform.event_position as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
+grant usage on sequence platform.event_position to plimsoll_app;
+
+CREATE OR REPLACE FUNCTION platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  tenant uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
+  full_key text := tenant || ':' || job_key;
+  full_queue text := tenant || ':' || queue;
+  the_task integer;
+  the_queue integer;
+begin
+  if tenant is null then
+    raise exception 'a job needs the transaction of a tenant' using errcode = 'insufficient_privilege';
+  end if;
+  if jsonb_typeof(payload) <> 'object' or octet_length(payload::text) > 65536 then
+    raise exception 'a job''s payload is an object of at most 64 KiB' using errcode = 'check_violation';
+  end if;
+  select id into the_task from graphile_worker._private_tasks where identifier = task;
+  if the_task is null then
+    insert into graphile_worker._private_tasks (identifier) values (task) on conflict do nothing;
+    select id into strict the_task from graphile_worker._private_tasks where identifier = task;
+  end if;
+  if full_queue is not null then
+    select id into the_queue from graphile_worker._private_job_queues where queue_name = full_queue;
+    if the_queue is null then
+      insert into graphile_worker._private_job_queues (queue_name) values (full_queue)
+        on conflict do nothing;
+      select id into strict the_queue from graphile_worker._private_job_queues
+       where queue_name = full_queue;
+    end if;
+  end if;
+  for try in 1 .. 10 loop
+    -- A job that is running, or has failed for good, gives its key to the new one.
+    update graphile_worker._private_jobs j
+       set key = null, attempts = j.max_attempts, updated_at = now()
+     where j.key = full_key and not j.is_available;
+    insert into graphile_worker._private_jobs as j
+      (job_queue_id, task_id, payload, run_at, max_attempts, key)
+    values (the_queue, the_task, (payload || jsonb_build_object('tenantId', tenant))::json,
+      coalesce(add_job.run_at, now()), coalesce(add_job.max_attempts, 25), full_key)
+    on conflict (key) do update set
+      job_queue_id = excluded.job_queue_id, task_id = excluded.task_id, payload = excluded.payload,
+      run_at = excluded.run_at, max_attempts = excluded.max_attempts, revision = j.revision + 1,
+      attempts = 0, last_error = null, updated_at = now()
+    where j.locked_at is null;
+    if found then
+      return;
+    end if;
+    -- A worker took the job of that key between the two statements.
+  end loop;
+  raise exception 'the job could not be queued' using errcode = 'serialization_failure';
+end
+$function$;
+revoke execute on function platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer) from public;
+grant execute on function platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer) to plimsoll_app;
+
+CREATE OR REPLACE FUNCTION platform.prune_audit(tenant uuid, older_than timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+declare
+  last platform.audit;
+  removed bigint;
+begin
+  perform set_config('app.tenant_id', tenant::text, true);
+  perform set_config('plimsoll.audit_retention', 'on', true);
+  perform 1 from platform.audit_head where tenant_id = tenant for update;
+  select * into last from platform.audit
+   where tenant_id = tenant
+     and seq < coalesce(
+       (select min(seq) from platform.audit where tenant_id = tenant and at >= older_than),
+       (select seq + 1 from platform.audit_head where tenant_id = tenant))
+   order by seq desc limit 1;
+  if not found then
+    return 0;
+  end if;
+  update platform.audit_head set base_seq = last.seq, base_hash = last.hash
+   where tenant_id = tenant;
+  delete from platform.audit where tenant_id = tenant and seq <= last.seq;
+  get diagnostics removed = row_count;
+  perform set_config('plimsoll.audit_retention', '', true);
+  return removed;
+end
+$function$;
+revoke execute on function platform.prune_audit(tenant uuid, older_than timestamp with time zone) from public;
+
+CREATE OR REPLACE FUNCTION platform.refuse_audit_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op = 'DELETE' and current_setting('plimsoll.audit_retention', true) = 'on' then
+    return null;
+  end if;
+  raise exception 'audit records are append-only' using errcode = 'restrict_violation';
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION platform.uuid_v7()
+ RETURNS uuid
+ LANGUAGE sql
+ PARALLEL SAFE
+AS $function$
+  select encode(
+    set_bit(set_bit(
+      overlay(uuid_send(gen_random_uuid())
+        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+        from 1 for 6),
+      52, 1), 53, 1),
+    'hex')::uuid
+$function$;
+
+CREATE OR REPLACE FUNCTION platform.uuid_v7_at(moment timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select encode(
+    substring(int8send((extract(epoch from moment) * 1000)::bigint) from 3)
+      || '\x70008000000000000000'::bytea, 'hex')::uuid
+$function$;
+
+create table orders.product (
+  tenant_id uuid not null,
+  id uuid not null,
+  sku text not null,
+  title text not null,
+  ingredients text not null,
+  allergens text[] not null,
+  price_minor bigint not null,
+  vat_rate text not null,
+  stock integer,
+  active boolean not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint product_pkey PRIMARY KEY (tenant_id, id),
+  constraint product_sku_taken UNIQUE (tenant_id, sku),
+  constraint product_allergens_check CHECK ((allergens = array_remove(ARRAY[
+CASE
+    WHEN ('gluten'::text = ANY (allergens)) THEN 'gluten'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('crustaceans'::text = ANY (allergens)) THEN 'crustaceans'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('eggs'::text = ANY (allergens)) THEN 'eggs'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('fish'::text = ANY (allergens)) THEN 'fish'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('peanuts'::text = ANY (allergens)) THEN 'peanuts'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('soybeans'::text = ANY (allergens)) THEN 'soybeans'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('milk'::text = ANY (allergens)) THEN 'milk'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('nuts'::text = ANY (allergens)) THEN 'nuts'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('celery'::text = ANY (allergens)) THEN 'celery'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('mustard'::text = ANY (allergens)) THEN 'mustard'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('sesame'::text = ANY (allergens)) THEN 'sesame'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('sulphites'::text = ANY (allergens)) THEN 'sulphites'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('lupin'::text = ANY (allergens)) THEN 'lupin'::text
+    ELSE NULL::text
+END,
+CASE
+    WHEN ('molluscs'::text = ANY (allergens)) THEN 'molluscs'::text
+    ELSE NULL::text
+END], NULL::text))),
+  constraint product_ingredients_check CHECK ((char_length(ingredients) <= 2000)),
+  constraint product_price_minor_check CHECK (((price_minor >= 0) AND (price_minor <= '9007199254740991'::bigint))),
+  constraint product_sku_check CHECK ((((char_length(sku) >= 1) AND (char_length(sku) <= 100)) AND (sku = btrim(sku)))),
+  constraint product_stock_check CHECK ((stock >= 0)),
+  constraint product_title_check CHECK ((((char_length(title) >= 1) AND (char_length(title) <= 255)) AND (title = btrim(title)))),
+  constraint product_vat_rate_check CHECK ((vat_rate = ANY (ARRAY['zero'::text, 'reduced'::text, 'standard'::text, 'exempt'::text]))),
+  constraint product_version_check CHECK ((version >= 1))
+);
+alter table orders.product enable row level security;
+alter table orders.product force row level security;
+create policy tenant_isolation on orders.product as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on orders.product to plimsoll_app;
+
+create table orders.shop (
+  tenant_id uuid not null,
+  id uuid not null,
+  name text not null,
+  address text not null,
+  currency text not null,
+  active boolean not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint shop_pkey PRIMARY KEY (tenant_id, id),
+  constraint shop_name_taken UNIQUE (tenant_id, name),
+  constraint shop_address_check CHECK ((char_length(address) <= 500)),
+  constraint shop_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint shop_name_check CHECK ((((char_length(name) >= 1) AND (char_length(name) <= 200)) AND (name = btrim(name)))),
+  constraint shop_version_check CHECK ((version >= 1))
+);
+alter table orders.shop enable row level security;
+alter table orders.shop force row level security;
+create policy tenant_isolation on orders.shop as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on orders.shop to plimsoll_app;
+
+create table platform.api_key (
+  tenant_id uuid not null,
+  id uuid not null,
+  name text not null,
+  key_hash bytea not null,
+  last_four text not null,
+  permissions text[] not null,
+  created_by uuid not null,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone,
+  last_used_at timestamp with time zone,
+  constraint api_key_pkey PRIMARY KEY (tenant_id, id),
+  constraint api_key_tenant_id_key_hash_key UNIQUE (tenant_id, key_hash),
+  constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
+);
+CREATE INDEX api_key_created_by ON platform.api_key USING btree (created_by);
+alter table platform.api_key enable row level security;
+alter table platform.api_key force row level security;
+create policy tenant_isolation on platform.api_key as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.api_key to plimsoll_app;
+
+create table platform.app_user (
+  id uuid not null,
+  email text not null,
+  name text not null,
+  password_hash text,
+  active boolean default true not null,
+  platform_admin boolean default false not null,
+  totp_secret bytea,
+  totp_pending bytea,
+  totp_last_step bigint default 0 not null,
+  last_tenant uuid,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint app_user_pkey PRIMARY KEY (id),
+  constraint app_user_email_key UNIQUE (email),
+  constraint app_user_email_check CHECK (((email = lower(email)) AND ((length(email) >= 3) AND (length(email) <= 254)))),
+  constraint app_user_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
+);
+CREATE INDEX app_user_last_tenant ON platform.app_user USING btree (last_tenant);
+grant select, insert, update, delete on platform.app_user to plimsoll_app;
+
+create table platform.audit (
+  tenant_id uuid not null,
+  seq bigint not null,
+  id uuid not null,
+  at timestamp with time zone not null,
+  actor_kind text not null,
+  actor_id text not null,
+  actor_user_id text,
+  actor_name text not null,
+  action text not null,
+  resource_type text not null,
+  resource_id text not null,
+  request_id text not null,
+  before jsonb,
+  after jsonb,
+  hash bytea not null,
+  constraint audit_pkey PRIMARY KEY (tenant_id, seq)
+);
+CREATE INDEX audit_by_actor ON platform.audit USING btree (tenant_id, actor_id, seq);
+CREATE INDEX audit_by_resource ON platform.audit USING btree (tenant_id, resource_type, resource_id, seq);
+CREATE INDEX audit_by_time ON platform.audit USING btree (tenant_id, at);
+alter table platform.audit enable row level security;
+alter table platform.audit force row level security;
+create policy tenant_isolation on platform.audit as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON platform.audit FOR EACH STATEMENT EXECUTE FUNCTION platform.refuse_audit_change();
+grant select, insert on platform.audit to plimsoll_app;
+
+create table platform.audit_head (
+  tenant_id uuid not null,
+  seq bigint not null,
+  hash bytea not null,
+  base_seq bigint default 0 not null,
+  base_hash bytea default '\x'::bytea not null,
+  constraint audit_head_pkey PRIMARY KEY (tenant_id)
+) with (fillfactor=50);
+alter table platform.audit_head enable row level security;
+alter table platform.audit_head force row level security;
+create policy tenant_isolation on platform.audit_head as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select on platform.audit_head to plimsoll_app;
+grant insert (tenant_id) on platform.audit_head to plimsoll_app;
+grant insert (seq) on platform.audit_head to plimsoll_app;
+grant insert (hash) on platform.audit_head to plimsoll_app;
+grant update (seq) on platform.audit_head to plimsoll_app;
+grant update (hash) on platform.audit_head to plimsoll_app;
+
+create table platform.event (
+  tenant_id uuid not null,
+  id uuid not null,
+  type text not null,
+  resource_type text not null,
+  resource_id text not null,
+  owner_id text,
+  data jsonb not null,
+  occurred_at timestamp with time zone not null,
+  "position" bigint,
+  constraint event_pkey PRIMARY KEY (tenant_id, id),
+  constraint event_type_check CHECK (((type ~ '^[a-z][a-z0-9_]*([.][a-z0-9_]+)+$'::text) AND (length(type) <= 100)))
+);
+CREATE INDEX event_by_position ON platform.event USING btree (tenant_id, "position") WHERE ("position" IS NOT NULL);
+alter table platform.event enable row level security;
+alter table platform.event force row level security;
+create policy tenant_isolation on platform.event as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.event to plimsoll_app;
+
+create table platform.flag (
+  name text not null,
+  is_on boolean not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint flag_pkey PRIMARY KEY (name),
+  constraint flag_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,62}$'::text))
+);
+grant select, insert, update, delete on platform.flag to plimsoll_app;
+
+create table platform.flag_tenant (
+  name text not null,
+  of_tenant uuid not null,
+  is_on boolean not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint flag_tenant_pkey PRIMARY KEY (name, of_tenant),
+  constraint flag_tenant_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,62}$'::text))
+);
+CREATE INDEX flag_tenant_of_tenant ON platform.flag_tenant USING btree (of_tenant);
+grant select, insert, update, delete on platform.flag_tenant to plimsoll_app;
+
+create table platform.idempotency (
+  tenant_id uuid not null,
+  principal text not null,
+  key text not null,
+  request_hash bytea not null,
+  status smallint,
+  headers jsonb,
+  body bytea,
+  sealed boolean default false not null,
+  expires_at timestamp with time zone not null,
+  constraint idempotency_pkey PRIMARY KEY (tenant_id, principal, key),
+  constraint idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+  constraint idempotency_status_check CHECK (((status >= 200) AND (status <= 299)))
+);
+CREATE INDEX idempotency_expiry ON platform.idempotency USING btree (tenant_id, expires_at);
+alter table platform.idempotency enable row level security;
+alter table platform.idempotency force row level security;
+create policy tenant_isolation on platform.idempotency as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.idempotency to plimsoll_app;
+
+create table platform.identity (
+  issuer text not null,
+  subject text not null,
+  user_id uuid not null,
+  created_at timestamp with time zone not null,
+  last_used_at timestamp with time zone not null,
+  constraint identity_pkey PRIMARY KEY (issuer, subject),
+  constraint identity_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 255)))
+);
+CREATE INDEX identity_user ON platform.identity USING btree (user_id);
+grant select, insert, update on platform.identity to plimsoll_app;
+
+create table platform.invitation (
+  tenant_id uuid not null,
+  id uuid not null,
+  email text not null,
+  role text not null,
+  token_hash bytea not null,
+  invited_by uuid not null,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  accepted_at timestamp with time zone,
+  accepted_by uuid,
+  constraint invitation_pkey PRIMARY KEY (tenant_id, id),
+  constraint invitation_tenant_id_token_hash_key UNIQUE (tenant_id, token_hash),
+  constraint invitation_email_check CHECK (((email = lower(email)) AND ((length(email) >= 3) AND (length(email) <= 254)))),
+  constraint invitation_role_check CHECK (((role ~ '^[a-z][a-z0-9_]{1,39}$'::text) AND (role <> 'admin'::text)))
+);
+CREATE INDEX invitation_accepted_by ON platform.invitation USING btree (accepted_by);
+CREATE INDEX invitation_invited_by ON platform.invitation USING btree (invited_by);
+CREATE INDEX invitation_role ON platform.invitation USING btree (tenant_id, role);
+alter table platform.invitation enable row level security;
+alter table platform.invitation force row level security;
+create policy tenant_isolation on platform.invitation as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.invitation to plimsoll_app;
+
+create table platform.job_progress (
+  tenant_id uuid not null,
+  resource_type text not null,
+  resource_id text not null,
+  done bigint not null,
+  total bigint,
+  message text default ''::text not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint job_progress_pkey PRIMARY KEY (tenant_id, resource_type, resource_id),
+  constraint job_progress_message_check CHECK ((length(message) <= 500))
+);
+alter table platform.job_progress enable row level security;
+alter table platform.job_progress force row level security;
+create policy tenant_isolation on platform.job_progress as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.job_progress to plimsoll_app;
+
+create table platform.login_throttle (
+  key bytea not null,
+  failures integer not null,
+  blocked_until timestamp with time zone not null,
+  trusted boolean default false not null,
+  forget_at timestamp with time zone not null,
+  constraint login_throttle_pkey PRIMARY KEY (key)
+);
+CREATE INDEX login_throttle_forget ON platform.login_throttle USING btree (forget_at);
+grant select, insert, update, delete on platform.login_throttle to plimsoll_app;
+
+create table platform.membership (
+  tenant_id uuid not null,
+  user_id uuid not null,
+  role text not null,
+  active boolean default true not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint membership_pkey PRIMARY KEY (tenant_id, user_id),
+  constraint membership_role_check CHECK (((role ~ '^[a-z][a-z0-9_]{1,39}$'::text) AND (role <> 'admin'::text)))
+);
+CREATE INDEX membership_joined ON platform.membership USING btree (tenant_id, created_at, user_id);
+CREATE INDEX membership_role ON platform.membership USING btree (tenant_id, role);
+CREATE INDEX membership_user ON platform.membership USING btree (user_id);
+alter table platform.membership enable row level security;
+alter table platform.membership force row level security;
+create policy membership_of_user on platform.membership as permissive for select to public
+  using ((user_id = ( SELECT (NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid AS "nullif")));
+create policy tenant_isolation on platform.membership as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.membership to plimsoll_app;
+
+create table platform.migration (
+  schema_name text not null,
+  name text not null,
+  checksum text not null,
+  applied_at timestamp with time zone default clock_timestamp() not null,
+  duration_ms integer not null,
+  constraint migration_pkey PRIMARY KEY (schema_name, name)
+);
+
+create table platform.outbox (
+  seq bigint generated always as identity not null,
+  of_tenant uuid not null,
+  event_id uuid not null,
+  "position" bigint,
+  queued_at timestamp with time zone default clock_timestamp() not null,
+  constraint outbox_pkey PRIMARY KEY (seq)
+);
+CREATE INDEX outbox_to_publish ON platform.outbox USING btree ("position") WHERE ("position" IS NOT NULL);
+CREATE INDEX outbox_to_relay ON platform.outbox USING btree (seq) WHERE ("position" IS NULL);
+grant select, insert, update, delete on platform.outbox to plimsoll_app;
+
+create table platform.recovery_code (
+  user_id uuid not null,
+  code_hash bytea not null,
+  constraint recovery_code_pkey PRIMARY KEY (user_id, code_hash)
+);
+grant select, insert, delete on platform.recovery_code to plimsoll_app;
+
+create table platform.role (
+  tenant_id uuid not null,
+  name text not null,
+  title text not null,
+  permissions text[] not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint role_pkey PRIMARY KEY (tenant_id, name),
+  constraint role_name_check CHECK (((name ~ '^[a-z][a-z0-9_]{1,39}$'::text) AND (name <> ALL (ARRAY['admin'::text, 'tenant_admin'::text, 'user'::text, 'system'::text, 'api_key'::text])))),
+  constraint role_title_check CHECK (((length(title) >= 1) AND (length(title) <= 200)))
+);
+alter table platform.role enable row level security;
+alter table platform.role force row level security;
+create policy tenant_isolation on platform.role as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.role to plimsoll_app;
+
+create table platform.secret (
+  tenant_id uuid not null,
+  name text not null,
+  sealed bytea not null,
+  last_four text not null,
+  key_id text not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint secret_pkey PRIMARY KEY (tenant_id, name),
+  constraint secret_key_id_check CHECK ((key_id ~ '^[0-9a-f]{8}$'::text)),
+  constraint secret_last_four_check CHECK ((length(last_four) <= 4)),
+  constraint secret_name_check CHECK ((name ~ '^[a-z][a-z0-9._:/-]{0,99}$'::text)),
+  constraint secret_sealed_check CHECK (((length(sealed) >= 34) AND (length(sealed) <= 65505)))
+);
+alter table platform.secret enable row level security;
+alter table platform.secret force row level security;
+create policy tenant_isolation on platform.secret as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.secret to plimsoll_app;
+
+create table platform.session (
+  id uuid not null,
+  user_id uuid not null,
+  acting_tenant_id uuid not null,
+  method text not null,
+  refresh_hash bytea not null,
+  refresh_generation integer default 1 not null,
+  reuse_key bytea not null,
+  user_agent text not null,
+  address text not null,
+  created_at timestamp with time zone not null,
+  last_used_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  revoked_at timestamp with time zone,
+  revoked_because text,
+  constraint session_pkey PRIMARY KEY (id),
+  constraint session_address_check CHECK ((length(address) <= 100)),
+  constraint session_method_check CHECK ((method = ANY (ARRAY['password'::text, 'sso'::text, 'registration'::text]))),
+  constraint session_user_agent_check CHECK ((length(user_agent) <= 300))
+);
+CREATE INDEX session_expiry ON platform.session USING btree (expires_at);
+CREATE INDEX session_of_tenant ON platform.session USING btree (acting_tenant_id);
+CREATE INDEX session_of_user ON platform.session USING btree (user_id, created_at DESC);
+grant select, insert, update, delete on platform.session to plimsoll_app;
+
+create table platform.signing_key (
+  kid text not null,
+  algorithm text not null,
+  public_jwk jsonb not null,
+  sealed_private bytea,
+  created_at timestamp with time zone not null,
+  activates_at timestamp with time zone not null,
+  retires_at timestamp with time zone,
+  dead_at timestamp with time zone,
+  created_by uuid,
+  constraint signing_key_pkey PRIMARY KEY (kid),
+  constraint signing_key_algorithm_check CHECK ((algorithm = ANY (ARRAY['EdDSA'::text, 'ES256'::text])))
+);
+CREATE INDEX signing_key_created_by ON platform.signing_key USING btree (created_by);
+CREATE UNIQUE INDEX signing_key_newest ON platform.signing_key USING btree ((true)) WHERE (retires_at IS NULL);
+grant select, insert, update on platform.signing_key to plimsoll_app;
+
+create table platform.tenant (
+  id uuid not null,
+  slug text not null,
+  name text not null,
+  isolation text not null,
+  active boolean default true not null,
+  settings jsonb default '{}'::jsonb not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  deleted_at timestamp with time zone,
+  constraint tenant_pkey PRIMARY KEY (id),
+  constraint tenant_slug_key UNIQUE (slug),
+  constraint tenant_isolation_check CHECK ((isolation = ANY (ARRAY['shared'::text, 'dedicated'::text]))),
+  constraint tenant_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
+  constraint tenant_slug_check CHECK ((slug ~ '^[a-z0-9][a-z0-9-]{1,62}$'::text))
+);
+grant select, insert, update, delete on platform.tenant to plimsoll_app;
+
+create table platform.webhook_attempt (
+  tenant_id uuid not null,
+  id uuid default platform.uuid_v7() not null,
+  delivery_id uuid not null,
+  at timestamp with time zone not null,
+  status integer,
+  latency_ms integer not null,
+  error text,
+  response_excerpt text,
+  constraint webhook_attempt_pkey PRIMARY KEY (tenant_id, delivery_id, id)
+);
+alter table platform.webhook_attempt enable row level security;
+alter table platform.webhook_attempt force row level security;
+create policy tenant_isolation on platform.webhook_attempt as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.webhook_attempt to plimsoll_app;
+
+create table platform.webhook_delivery (
+  tenant_id uuid not null,
+  id uuid default platform.uuid_v7() not null,
+  endpoint_id uuid not null,
+  event_id uuid not null,
+  event_type text not null,
+  resource_type text not null,
+  resource_id text not null,
+  "position" bigint not null,
+  state text default 'pending'::text not null,
+  attempts integer default 0 not null,
+  next_attempt_at timestamp with time zone not null,
+  created_at timestamp with time zone default now() not null,
+  finished_at timestamp with time zone,
+  constraint webhook_delivery_pkey PRIMARY KEY (tenant_id, id),
+  constraint webhook_delivery_tenant_id_endpoint_id_event_id_key UNIQUE (tenant_id, endpoint_id, event_id),
+  constraint webhook_delivery_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
+);
+CREATE INDEX webhook_delivery_by_event ON platform.webhook_delivery USING btree (tenant_id, event_id);
+CREATE INDEX webhook_delivery_by_position ON platform.webhook_delivery USING btree (tenant_id, endpoint_id, "position");
+CREATE INDEX webhook_delivery_pending ON platform.webhook_delivery USING btree (tenant_id, endpoint_id, resource_type, resource_id, "position") WHERE (state = 'pending'::text);
+alter table platform.webhook_delivery enable row level security;
+alter table platform.webhook_delivery force row level security;
+create policy tenant_isolation on platform.webhook_delivery as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.webhook_delivery to plimsoll_app;
+
+create table platform.webhook_due (
+  of_tenant uuid not null,
+  endpoint_id uuid not null,
+  due_at timestamp with time zone not null,
+  not_before timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  leased_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  lease_id uuid,
+  constraint webhook_due_pkey PRIMARY KEY (of_tenant, endpoint_id)
+);
+CREATE INDEX webhook_due_at ON platform.webhook_due USING btree (due_at);
+grant select, insert, update, delete on platform.webhook_due to plimsoll_app;
+
+create table platform.webhook_endpoint (
+  tenant_id uuid not null,
+  id uuid not null,
+  url text not null,
+  events text[] not null,
+  description text default ''::text not null,
+  active boolean default true not null,
+  disabled_reason text,
+  secret_last_four text not null,
+  old_secret_until timestamp with time zone,
+  failing_since timestamp with time zone,
+  failures_in_row integer default 0 not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint webhook_endpoint_pkey PRIMARY KEY (tenant_id, id),
+  constraint webhook_endpoint_description_check CHECK ((length(description) <= 500)),
+  constraint webhook_endpoint_events_check CHECK (((cardinality(events) >= 1) AND (cardinality(events) <= 50))),
+  constraint webhook_endpoint_url_check CHECK ((length(url) <= 2000))
+);
+alter table platform.webhook_endpoint enable row level security;
+alter table platform.webhook_endpoint force row level security;
+create policy tenant_isolation on platform.webhook_endpoint as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on platform.webhook_endpoint to plimsoll_app;
+
+create table platform.worker (
+  id text not null,
+  host text not null,
+  pid integer not null,
+  started_at timestamp with time zone default now() not null,
+  seen_at timestamp with time zone default now() not null,
+  constraint worker_pkey PRIMARY KEY (id)
+);
+
+CREATE OR REPLACE FUNCTION platform.audit_digest(previous bytea, r platform.audit)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$
+  select sha256(previous || convert_to(jsonb_build_array(
+    r.tenant_id, r.seq, r.id, (extract(epoch from r.at) * 1000000)::bigint,
+    r.actor_kind, r.actor_id, r.actor_user_id, r.actor_name,
+    r.action, r.resource_type, r.resource_id, r.request_id, r.before, r.after)::text, 'UTF8'))
+$function$;
+
+alter table platform.api_key add constraint api_key_created_by_fkey
+  FOREIGN KEY (created_by) REFERENCES platform.app_user(id);
+
+alter table platform.api_key add constraint api_key_tenant_id_fkey
+  FOREIGN KEY (tenant_id) REFERENCES platform.tenant(id);
+
+alter table platform.app_user add constraint app_user_last_tenant_fkey
+  FOREIGN KEY (last_tenant) REFERENCES platform.tenant(id);
+
+alter table platform.flag_tenant add constraint flag_tenant_of_tenant_fkey
+  FOREIGN KEY (of_tenant) REFERENCES platform.tenant(id) ON DELETE CASCADE;
+
+alter table platform.idempotency add constraint idempotency_tenant_id_fkey
+  FOREIGN KEY (tenant_id) REFERENCES platform.tenant(id) ON DELETE CASCADE;
+
+alter table platform.identity add constraint identity_user_id_fkey
+  FOREIGN KEY (user_id) REFERENCES platform.app_user(id) ON DELETE CASCADE;
+
+alter table platform.invitation add constraint invitation_accepted_by_fkey
+  FOREIGN KEY (accepted_by) REFERENCES platform.app_user(id);
+
+alter table platform.invitation add constraint invitation_invited_by_fkey
+  FOREIGN KEY (invited_by) REFERENCES platform.app_user(id);
+
+alter table platform.invitation add constraint invitation_tenant_id_fkey
+  FOREIGN KEY (tenant_id) REFERENCES platform.tenant(id);
+
+alter table platform.membership add constraint membership_tenant_id_fkey
+  FOREIGN KEY (tenant_id) REFERENCES platform.tenant(id);
+
+alter table platform.membership add constraint membership_user_id_fkey
+  FOREIGN KEY (user_id) REFERENCES platform.app_user(id);
+
+alter table platform.recovery_code add constraint recovery_code_user_id_fkey
+  FOREIGN KEY (user_id) REFERENCES platform.app_user(id) ON DELETE CASCADE;
+
+alter table platform.role add constraint role_tenant_id_fkey
+  FOREIGN KEY (tenant_id) REFERENCES platform.tenant(id);
+
+alter table platform.secret add constraint secret_tenant_id_fkey
+  FOREIGN KEY (tenant_id) REFERENCES platform.tenant(id) ON DELETE CASCADE;
+
+alter table platform.session add constraint session_acting_tenant_id_fkey
+  FOREIGN KEY (acting_tenant_id) REFERENCES platform.tenant(id);
+
+alter table platform.session add constraint session_user_id_fkey
+  FOREIGN KEY (user_id) REFERENCES platform.app_user(id) ON DELETE CASCADE;
+
+alter table platform.signing_key add constraint signing_key_created_by_fkey
+  FOREIGN KEY (created_by) REFERENCES platform.app_user(id) ON DELETE SET NULL;
+
+alter table platform.webhook_attempt add constraint webhook_attempt_tenant_id_delivery_id_fkey
+  FOREIGN KEY (tenant_id, delivery_id) REFERENCES platform.webhook_delivery(tenant_id, id) ON DELETE CASCADE;
+
+alter table platform.webhook_delivery add constraint webhook_delivery_tenant_id_endpoint_id_fkey
+  FOREIGN KEY (tenant_id, endpoint_id) REFERENCES platform.webhook_endpoint(tenant_id, id) ON DELETE CASCADE;
+
+alter table platform.webhook_delivery add constraint webhook_delivery_tenant_id_event_id_fkey
+  FOREIGN KEY (tenant_id, event_id) REFERENCES platform.event(tenant_id, id) ON DELETE CASCADE;

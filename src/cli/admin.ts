@@ -1,0 +1,199 @@
+import { UsageError } from "./errors.ts";
+import { given, integer, listQuery, pageOptions, share, textOf } from "./options.ts";
+import type { Page } from "./output.ts";
+import type { Column } from "./table.ts";
+import { path } from "./transport.ts";
+import type { CommandSpec, Invocation } from "./types.ts";
+
+/** What a platform admin does to a running server. */
+type AdminArea = readonly CommandSpec[];
+
+const confirmed = (out: Invocation["out"], value: unknown, text: string) =>
+  out.result(value, () => out.success(text));
+
+function listOf(at: string, summary: string, columns: readonly Column[]): CommandSpec {
+  return {
+    name: "list",
+    summary,
+    async run({ client, out }) {
+      const answer = await client.call<Partial<Page>>({ path: at });
+      out.page(columns, { items: answer.items ?? [], nextCursor: answer.nextCursor ?? null });
+    },
+  };
+}
+
+const onOrOff = (text: string | undefined): boolean => {
+  if (text === "on" || text === "off") return text === "on";
+  throw new UsageError(`"${text}" is neither on nor off`);
+};
+
+const tenantOption = { flags: "--tenant <id>", summary: "only for this tenant" };
+
+export const flagCommands: AdminArea = [
+  listOf("/admin/flags", "every flag, and where its value comes from", [
+    { title: "Name", value: "name" },
+    { title: "On", value: "on" },
+    { title: "Source", value: "source" },
+    {
+      title: "Tenants",
+      value: ({ tenants }) =>
+        (tenants as { tenantId: string; on: boolean }[] | undefined)?.map(
+          (tenant) => `${tenant.tenantId} ${tenant.on ? "on" : "off"}`,
+        ),
+    },
+  ]),
+  {
+    name: "set <name> <on|off>",
+    summary: "switch a flag for everyone, or for one tenant",
+    options: [tenantOption],
+    async run({ client, args: [name = "", wanted], options, out }) {
+      const body = { on: onOrOff(wanted), ...(options.tenant ? { tenantId: options.tenant } : {}) };
+      const flag = await client.call({ method: "PUT", path: path`/admin/flags/${name}`, body });
+      confirmed(out, flag, `${name} is ${wanted}; other processes follow within 5 s`);
+    },
+  },
+  {
+    name: "clear <name>",
+    summary: "take an override away, so that FLAG_<NAME> decides again",
+    options: [tenantOption],
+    async run({ client, args: [name = ""], options, out }) {
+      const query = { tenantId: textOf(options, "tenant") };
+      await client.call({ method: "DELETE", path: path`/admin/flags/${name}`, query });
+      confirmed(out, { cleared: name }, `Took the override of ${name} away`);
+    },
+  },
+];
+
+export const faultCommands: AdminArea = [
+  listOf("/admin/faults", "what is told to go wrong", [
+    { title: "Point", value: "point" },
+    { title: "Kind", value: "kind" },
+    { title: "Probability", value: "probability" },
+    { title: "Left", value: "remaining" },
+    { title: "Latency ms", value: "latencyMs" },
+    { title: "Struck", value: "struck" },
+  ]),
+  {
+    name: "set <point>",
+    summary: "make something go wrong at a point in the code",
+    options: [
+      {
+        flags: "--kind <kind>",
+        summary: "what happens there",
+        choices: ["latency", "error", "timeout", "corruption", "crash"],
+        required: true,
+      },
+      { flags: "--probability <share>", summary: "0 to 1; always unless given", parse: share },
+      { flags: "--count <times>", summary: "how often; without end unless given", parse: integer },
+      { flags: "--latency-ms <ms>", summary: "how long it takes", parse: integer },
+    ],
+    async run({ client, args: [point = ""], options, out }) {
+      const body = given(options, ["kind", "probability", "count", "latencyMs"]);
+      const fault = await client.call({ method: "PUT", path: path`/admin/faults/${point}`, body });
+      confirmed(out, fault, `${point} will go wrong: ${textOf(options, "kind")}`);
+    },
+  },
+  {
+    name: "clear <point>",
+    summary: "let a point work again",
+    async run({ client, args: [point = ""], out }) {
+      await client.call({ method: "DELETE", path: path`/admin/faults/${point}` });
+      confirmed(out, { cleared: point }, `${point} works again`);
+    },
+  },
+];
+
+const jobColumns: readonly Column[] = [
+  { title: "Id", value: "id" },
+  { title: "Task", value: "task" },
+  { title: "State", value: "state" },
+  { title: "Attempts", value: ({ attempts, maxAttempts }) => `${attempts}/${maxAttempts}` },
+  { title: "Runs at", value: "runAt" },
+  { title: "Tenant", value: "tenantId" },
+  { title: "Last error", value: "lastError" },
+];
+
+export const jobCommands: AdminArea = [
+  {
+    name: "list",
+    summary: "background jobs, newest first",
+    options: [
+      {
+        flags: "--state <state>",
+        summary: "only these",
+        choices: ["waiting", "running", "failed"],
+      },
+      { flags: "--task <name>", summary: "only this task" },
+      ...pageOptions,
+    ],
+    async run({ client, options, out }) {
+      const query = listQuery(options, ["state", "task"]);
+      out.page(
+        jobColumns,
+        await client.list({ path: "/admin/jobs", query }, { all: !!options.all }),
+      );
+    },
+  },
+  {
+    name: "retry <id>",
+    summary: "start a failed job anew",
+    async run({ client, args: [id = ""], out }) {
+      const answer = await client.call({ method: "POST", path: path`/admin/jobs/${id}/retry` });
+      confirmed(out, answer, `Job ${id} starts anew`);
+    },
+  },
+  {
+    name: "delete <id>",
+    summary: "give a job up",
+    async run({ client, args: [id = ""], out }) {
+      await client.call({ method: "DELETE", path: path`/admin/jobs/${id}` });
+      confirmed(out, { deleted: id }, `Deleted job ${id}`);
+    },
+  },
+];
+
+export const breakerCommands: AdminArea = [
+  listOf("/admin/breakers", "outside dependencies and whether they may be called", [
+    { title: "Name", value: "name" },
+    { title: "State", value: "state" },
+    { title: "Active", value: "active" },
+    { title: "Waiting", value: "waiting" },
+    { title: "Successes", value: "successes" },
+    { title: "Failures", value: "failures" },
+    { title: "Rejected", value: "rejected" },
+    { title: "Changed", value: "changedAt" },
+  ]),
+  ...(["isolate", "reset"] as const).map((verb) => ({
+    name: `${verb} <name>`,
+    summary: verb === "isolate" ? "stop calling a dependency" : "call a dependency again",
+    async run({ client, args: [name = ""], out }: Invocation) {
+      const at = `${path`/admin/breakers/${name}`}/${verb}`;
+      const answer = await client.call({ method: "POST", path: at });
+      confirmed(out, answer, verb === "isolate" ? `${name} is isolated` : `${name} is reset`);
+    },
+  })),
+];
+
+export const signingKeyCommands: AdminArea = [
+  listOf("/admin/signing-keys", "the keys that sign access tokens", [
+    { title: "Key", value: "kid" },
+    { title: "Algorithm", value: "algorithm" },
+    { title: "State", value: "state" },
+    { title: "Made", value: "createdAt" },
+    { title: "Signs from", value: "activatesAt" },
+    { title: "Age s", value: "ageSeconds" },
+  ]),
+  {
+    name: "rotate",
+    summary: "publish a new key, which signs soon; tokens of the old one stay good",
+    options: [
+      { flags: "--confirm <kid>", summary: "the key that signs now, to be sure", required: true },
+    ],
+    async run({ client, options, out }) {
+      const body = { confirm: options.confirm };
+      const at = "/admin/signing-keys/rotate";
+      const key = await client.call({ method: "POST", path: at, body });
+      confirmed(out, key, "A new key is published and will sign once everyone can know it");
+    },
+  },
+];

@@ -1,0 +1,79 @@
+import type { CommandSpec } from "./types.ts";
+
+/** A command as `plimsoll --help` lists it; what it does is loaded when it is called. */
+export interface CommandEntry {
+  name: string;
+  summary: string;
+  load: () => Promise<CommandSpec>;
+}
+
+const group = (
+  name: string,
+  summary: string,
+  load: () => Promise<readonly CommandSpec[]>,
+): CommandEntry => ({
+  name,
+  summary,
+  load: async () => ({ name, summary, commands: await load() }),
+});
+
+/** Every command there is, in the order of the help. */
+export const commandEntries: readonly CommandEntry[] = [
+  {
+    name: "serve",
+    summary: "run the server",
+    load: async () => (await import("./local.ts")).serve,
+  },
+  {
+    name: "migrate",
+    summary: "bring the database to this version",
+    load: async () => (await import("./migrate.ts")).migrate,
+  },
+  group("secrets", "make the secrets of a production server", async () => {
+    return (await import("./local.ts")).secretsCommands;
+  }),
+  group("admin", "make platform admins", async () => (await import("./local.ts")).adminCommands),
+  {
+    name: "register",
+    summary: "make an account",
+    load: async () => (await import("./accounts.ts")).register,
+  },
+  { name: "login", summary: "sign in", load: async () => (await import("./accounts.ts")).login },
+  { name: "logout", summary: "sign out", load: async () => (await import("./accounts.ts")).logout },
+  {
+    name: "whoami",
+    summary: "show who is signed in",
+    load: async () => (await import("./accounts.ts")).whoami,
+  },
+  {
+    name: "switch-tenant",
+    summary: "go on in another tenant",
+    load: async () => (await import("./accounts.ts")).switchTenant,
+  },
+  group("orders", "shops, products and orders", async () => (await import("./orders.ts")).commands),
+  group("tenants", "the platform's tenants", async () => {
+    return (await import("./people.ts")).tenantCommands;
+  }),
+  group("members", "who belongs to the tenant", async () => {
+    return (await import("./people.ts")).memberCommands;
+  }),
+  group("api-keys", "keys for programs", async () => (await import("./people.ts")).apiKeyCommands),
+  group("audit", "who did what", async () => (await import("./people.ts")).auditCommands),
+  group("webhooks", "events sent to other systems", async () => {
+    return (await import("./events.ts")).webhookCommands;
+  }),
+  group("events", "what happens, as it happens", async () => {
+    return (await import("./events.ts")).eventCommands;
+  }),
+  group("jobs", "background work", async () => (await import("./admin.ts")).jobCommands),
+  group("flags", "switches", async () => (await import("./admin.ts")).flagCommands),
+  group("faults", "make things go wrong on purpose", async () => {
+    return (await import("./admin.ts")).faultCommands;
+  }),
+  group("breakers", "dependencies on other systems", async () => {
+    return (await import("./admin.ts")).breakerCommands;
+  }),
+  group("signing-keys", "keys that sign access tokens", async () => {
+    return (await import("./admin.ts")).signingKeyCommands;
+  }),
+];

@@ -1,0 +1,107 @@
+import { CommandError } from "./errors.ts";
+import { textOf } from "./options.ts";
+import { ask, readPassword } from "./prompt.ts";
+import type { CommandSpec, Invocation, OptionSpec } from "./types.ts";
+
+const serveOptions: readonly OptionSpec[] = [
+  { flags: "--services <names>", summary: "only these services, by commas" },
+  {
+    flags: "--role <role>",
+    summary: "what this process does; all unless given",
+    choices: ["api", "worker", "all"],
+  },
+];
+
+export const serve: CommandSpec = {
+  name: "serve",
+  summary: "run the server",
+  options: serveOptions,
+  async run({ options }) {
+    const main = await import("../main.ts");
+    const argv = ["services", "role"].flatMap((name) => {
+      const value = textOf(options, name);
+      return value === undefined ? [] : [`--${name}`, value];
+    });
+    await main.serve(argv).catch((error) => {
+      throw new CommandError(`Plimsoll could not start.\n${main.explain(error)}`);
+    });
+  },
+};
+
+export const secretsCommands: readonly CommandSpec[] = [
+  {
+    name: "generate",
+    summary: "print a complete .env of fresh secrets for production",
+    async run({ out }) {
+      const { generateProductionEnv } = await import("#kernel/config/generate.ts");
+      const { systemClock } = await import("#kernel/clock.ts");
+      const { systemRandom } = await import("#kernel/random.ts");
+      const text = generateProductionEnv(systemRandom(systemClock));
+      out.result(parseEnv(text), () => out.line(text.trimEnd()));
+    },
+  },
+];
+
+const adminOptions: readonly OptionSpec[] = [
+  { flags: "--email <address>", summary: "e-mail address" },
+  { flags: "--name <name>", summary: "the person's name", default: "Administrator" },
+  { flags: "--tenant-slug <slug>", summary: "the admin's tenant", default: "operations" },
+  { flags: "--tenant-name <name>", summary: "its name, if it is made", default: "Operations" },
+  { flags: "--password-stdin", summary: "read the password from standard input" },
+];
+
+/** A server without address or worker over the configured database, quick to stop. */
+async function startQuietly() {
+  const [main, { services }, { startApp }, { createLogger }] = await Promise.all([
+    import("../main.ts"),
+    import("../services.ts"),
+    import("#kernel/app.ts"),
+    import("#kernel/telemetry/logger.ts"),
+  ]);
+  const config = main.configure({ role: "api" });
+  const limits = { ...config.limits, shutdownDelayMs: 0 };
+  const log = createLogger({ level: "silent" });
+  return startApp({ config: { ...config, limits }, services, version: main.version, log });
+}
+
+export const adminCommands: readonly CommandSpec[] = [
+  {
+    name: "create",
+    summary: "make a platform admin, straight in the database",
+    options: adminOptions,
+    async run({ options, out, surroundings }: Invocation) {
+      const email =
+        textOf(options, "email") ??
+        (await ask(surroundings, "E-mail address", { instead: "--email" }));
+      const fromStdin = options.passwordStdin === true;
+      const password = await readPassword(surroundings, { fromStdin, isNew: true });
+      const { createAdmin } = await import("#kernel/first-admin.ts");
+      const app = await startQuietly();
+      try {
+        const made = await createAdmin(app, {
+          email,
+          password,
+          name: textOf(options, "name") ?? "",
+          tenant: {
+            slug: textOf(options, "tenantSlug") ?? "",
+            name: textOf(options, "tenantName") ?? "",
+          },
+        });
+        if (!made) throw new CommandError(`There is an account with the address ${email} already`);
+        const { user, tenant } = made;
+        const answer = { user: { id: user.id, email: user.email }, tenant: { slug: tenant.slug } };
+        out.result(answer, () => out.success(`Made the platform admin ${user.email}`));
+      } finally {
+        await app.stop();
+      }
+    },
+  },
+];
+
+/** The variables of an .env text, for --json. */
+function parseEnv(text: string): Record<string, string> {
+  const lines = text.split("\n").filter((line) => /^[A-Z_]+=/.test(line));
+  return Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
+  );
+}

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { FastifyRequest } from "fastify";
+import { Problem } from "../errors.ts";
+import type { App } from "../service.ts";
+import { current, etag, expectedVersion, optionalVersion, sendFound } from "./etag.ts";
+import { ById, strict, Version } from "./schemas.ts";
+import { testHttp } from "./test-server.ts";
+
+const request = (ifMatch?: string) =>
+  ({ headers: ifMatch === undefined ? {} : { "if-match": ifMatch } }) as FastifyRequest;
+
+const statusOf = (read: () => unknown) => {
+  try {
+    return read();
+  } catch (error) {
+    assert.ok(error instanceof Problem);
+    return error.status;
+  }
+};
+
+// Guards against a change that overwrites another one unseen, by a header read too kindly.
+test("If-Match is one strong tag of ours, or refused by what is wrong with it", () => {
+  assert.equal(etag(3), '"3"');
+  const cases: [string | undefined, number, number | null][] = [
+    ['"3"', 3, 3],
+    [undefined, 428, null],
+    ["*", 428, null],
+    ['W/"3"', 412, 412],
+    ['"abc"', 412, 412],
+    ['"0"', 412, 412],
+    ['"03"', 412, 412],
+    ['"99999999999999999999"', 412, 412],
+    ['""', 412, 412],
+    ["3", 400, 400],
+    ['"3', 400, 400],
+    ['"3", "4"', 400, 400],
+    ["", 400, 400],
+    ['w/"3"', 400, 400],
+  ];
+  for (const [header, expected, optional] of cases) {
+    assert.equal(statusOf(() => expectedVersion(request(header))), expected, String(header));
+    assert.equal(statusOf(() => optionalVersion(request(header))), optional, String(header));
+  }
+});
+
+// Guards against a lost race that is told as a missing row, or the other way round.
+test("current tells a row that is gone from one that moved on", () => {
+  const row = { version: 4, name: "x" };
+  assert.equal(current(row, 4), row);
+  assert.equal(current(row), row);
+  assert.equal(statusOf(() => current(null, 4)), 404);
+  assert.equal(statusOf(() => current(undefined)), 404);
+  assert.equal(statusOf(() => current(row, 3)), 412);
+  assert.throws(() => current(row, 3), ({ options }: Problem) => options.headers?.etag === '"4"');
+});
+
+// Guards against bytes sent again to who has them, and a hidden row that shows by its tag.
+test("a resource is sent with its tag, or 304 to who has it", async (t) => {
+  const routes = (app: App) => {
+    const response = { 200: strict({ version: Version }) };
+    app.get(
+      "/things/:id",
+      { schema: { summary: "One", params: ById, response }, config: { permission: "thing:read" } },
+      async (req, reply) => sendFound(req, reply, req.params.id.startsWith("0d") ? { version: 5 } : null),
+    );
+  };
+  const { app } = testHttp(t, routes);
+  const ask = async (id: string, ifNoneMatch?: string) => {
+    const answer = await app.inject({
+      url: `/api/v1/things/${id}000000-0000-7000-8000-00000000000d`,
+      headers: { authorization: "Bearer ada", ...(ifNoneMatch && { "if-none-match": ifNoneMatch }) },
+    });
+    return [answer.statusCode, answer.headers.etag];
+  };
+  assert.deepEqual(await ask("0d"), [200, '"5"']);
+  for (const header of ['"5"', 'W/"5"', '"4", "5"', "*"]) {
+    assert.deepEqual(await ask("0d", header), [304, '"5"'], header);
+  }
+  assert.deepEqual(await ask("0d", '"4"'), [200, '"5"']);
+  assert.deepEqual(await ask("0e", "*"), [404, undefined]);
+});

@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type TestContext, test } from "node:test";
+import { systemClock } from "../clock.ts";
+import { createLogger } from "../telemetry/logger.ts";
+import { requireService } from "../testing/services.ts";
+import { type Limit, localBuckets } from "./ratelimit.ts";
+import { type RedisBuckets, redisBuckets } from "./ratelimit-redis.ts";
+
+interface Proxy {
+  url: string;
+  /** "hold" takes bytes and passes nothing on, as a stopped Redis would. */
+  manner: "pass" | "hold" | "refuse";
+  cut(): void;
+}
+
+/** A way to Redis that can be made to fail. */
+async function startProxy(t: TestContext, target: string): Promise<Proxy> {
+  const to = new URL(target);
+  const sockets = new Set<Socket>();
+  const proxy: Proxy = { url: "", manner: "pass", cut: () => sockets.forEach((one) => one.destroy()) };
+  const server = createServer((inside) => {
+    if (proxy.manner === "refuse") return inside.destroy();
+    const outside = connect({ host: to.hostname, port: Number(to.port) || 6379 });
+    for (const [from, other] of [[inside, outside], [outside, inside]] as const) {
+      sockets.add(from);
+      from.on("data", (bytes) => {
+        if (proxy.manner === "pass") other.write(bytes);
+      });
+      from.on("error", () => from.destroy());
+      from.on("close", () => other.destroy());
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  proxy.url = `redis://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  t.after(() => {
+    proxy.cut();
+    server.close();
+  });
+  return proxy;
+}
+
+const log = createLogger({ level: "silent" });
+const limit: Limit = { name: "tenant", perMinute: 600, burst: 10 };
+
+async function ready(buckets: RedisBuckets): Promise<void> {
+  const key = `ready-${process.pid}`;
+  for (let n = 0; n < 200 && !buckets.shared(); n += 1) {
+    await buckets.take(key, { ...limit, perMinute: 1e9, burst: 1e9 });
+    await systemClock.sleep(20);
+  }
+  assert.ok(buckets.shared());
+}
+
+function start(t: TestContext, url: string): RedisBuckets {
+  const local = localBuckets(systemClock);
+  const buckets = redisBuckets(url, { local, clock: systemClock, log });
+  t.after(() => buckets.close());
+  return buckets;
+}
+
+async function passed(buckets: RedisBuckets, key: string, times: number): Promise<number> {
+  const verdicts = await Promise.all(Array.from({ length: times }, () => buckets.take(key, limit)));
+  return verdicts.filter(({ allowed }) => allowed).length;
+}
+
+// Guards against replicas that each give the whole limit away.
+test("two processes share one bucket, which gives no more than it holds", async (t) => {
+  const url = await requireService(t, "redis");
+  if (url === null) return;
+  const [one, two] = [start(t, url), start(t, url)];
+  await Promise.all([ready(one), ready(two)]);
+  const key = `shared-${process.pid}-${systemClock.nowMs()}`;
+  const startedMs = systemClock.monotonicMs();
+  const [a, b] = await Promise.all([passed(one, key, 30), passed(two, key, 30)]);
+  const refilled = Math.ceil((systemClock.monotonicMs() - startedMs) / 100);
+  assert.ok(a + b >= 10 && a + b <= 10 + refilled, `${a} and ${b}, ${refilled} refilled`);
+  const next = await one.take(key, limit);
+  assert.ok(next.remaining <= 1 && next.fullInMs > 500);
+});
+
+// Guards against a dead Redis that stops requests, or opens the gates, or stays dead for us.
+test("a dead Redis makes buckets local at once, never open, and comes back by itself", async (t) => {
+  const url = await requireService(t, "redis");
+  if (url === null) return;
+  const proxy = await startProxy(t, url);
+  const buckets = start(t, proxy.url);
+  await ready(buckets);
+  const key = `dead-${process.pid}-${systemClock.nowMs()}`;
+
+  proxy.manner = "hold";
+  const heldMs = systemClock.monotonicMs();
+  assert.equal(await passed(buckets, `${key}-held`, 30), 10, "local buckets limit as well");
+  assert.ok(systemClock.monotonicMs() - heldMs < 500);
+  const restMs = systemClock.monotonicMs();
+  for (let n = 0; n < 100; n += 1) await buckets.take(`${key}-rest`, limit);
+  assert.ok(systemClock.monotonicMs() - restMs < 100, "and nobody waits for it any more");
+  assert.ok(!buckets.shared());
+
+  proxy.manner = "refuse";
+  proxy.cut();
+  assert.equal(await passed(buckets, `${key}-refused`, 30), 10);
+
+  proxy.manner = "pass";
+  await ready(buckets);
+  assert.ok((await passed(buckets, `${key}-back`, 30)) <= 13);
+});
+
+// Guards against a server that can't start, or waits, because Redis was never there.
+test("without Redis from the start, buckets are local from the start", async (t) => {
+  const buckets = start(t, "redis://127.0.0.1:1");
+  const startedMs = systemClock.monotonicMs();
+  assert.equal(await passed(buckets, "x", 30), 10);
+  assert.ok(systemClock.monotonicMs() - startedMs < 50);
+});

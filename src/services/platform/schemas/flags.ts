@@ -1,0 +1,34 @@
+import { Type } from "typebox";
+import { Id, strict } from "#kernel/http/schemas.ts";
+
+const FlagName = Type.String({
+  pattern: "^[a-z][a-z0-9_]{0,62}$",
+  description: "In lower case: FLAG_NEW_EDITOR is new_editor.",
+  examples: ["new_editor"],
+});
+
+export const ByFlag = strict({ name: FlagName });
+export const ByFlagAndTenant = strict({ name: FlagName, tenantId: Id });
+
+export const FlagChange = strict(
+  { on: Type.Boolean({ examples: [true] }) },
+  { title: "FlagChange" },
+);
+
+export const Flag = strict(
+  {
+    name: FlagName,
+    on: Type.Boolean({ description: "For tenants without an override.", examples: [true] }),
+    source: Type.Enum(["environment", "override", "default"], {
+      description: "Where `on` comes from.",
+      examples: ["override"],
+    }),
+    tenants: Type.Array(strict({ tenantId: Id, on: Type.Boolean({ examples: [true] }) }), {
+      description: "Overrides for single tenants.",
+      maxItems: 10_000,
+    }),
+  },
+  { title: "Flag" },
+);
+
+export const Flags = strict({ items: Type.Array(Flag, { maxItems: 1_500 }) }, { title: "Flags" });

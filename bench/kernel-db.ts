@@ -9,8 +9,8 @@ import { createDatabase } from "#kernel/db/pool.ts";
 /**
  * What isolation costs: 20 rows of 100,000, read by each pattern over the same PostgreSQL, the same
  * number of connections and the same number of requests in flight, interleaved in rounds so that a
- * disturbed moment hits all alike; the best round of each counts. "CPU" is this process's own, which
- * says more than the rate where other programs keep the machine busy.
+ * disturbed moment hits all alike; the best round of each counts. "CPU" is this process's own,
+ * which says more than the rate where other programs keep the machine busy.
  *
  *   node bench/kernel-db.ts [--url postgres://superuser…] [--seconds 2] [--rounds 3]
  *     [--connections 10] [--inflight 32] [--only db.query] [--json]
@@ -43,7 +43,8 @@ const tenants = Array.from({ length: TENANTS }, (_, index) => ({
 
 const columns = `id, number, customer, status, total_minor as "totalMinor",
   created_at as "createdAt", updated_at as "updatedAt"`;
-const isolatedText = `select ${columns} from purchase order by created_at desc, id desc limit ${PAGE}`;
+const isolatedText = `select ${columns} from purchase
+  order by created_at desc, id desc limit ${PAGE}`;
 const plainText = `select ${columns} from benchkernel.plain where tenant_id = $1
   order by created_at desc, id desc limit ${PAGE}`;
 

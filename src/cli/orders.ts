@@ -42,7 +42,7 @@ const products: Resource = {
     { title: "Id", value: "id" },
     { title: "SKU", value: "sku" },
     { title: "Title", value: "title" },
-    { title: "Price", value: "priceMinor" },
+    { title: "Price minor", value: "priceMinor" },
     { title: "VAT", value: "vatRate" },
     { title: "Stock", value: "stock" },
     { title: "Active", value: "active" },

@@ -111,7 +111,7 @@ function describeError(error: unknown, paint: Output["paint"]): string[] {
   const lines = [
     `${cross} ${oneLine(title)} ${paint("dim", `(${[status, code].join(" ").trim()})`)}`,
   ];
-  if (detail && detail !== title) lines.push(`  ${oneLine(detail)}`);
+  if (detail && detail !== title && detail !== `${title}.`) lines.push(`  ${oneLine(detail)}`);
   for (const { path, message } of errors ?? []) {
     lines.push(`  ${paint("yellow", oneLine(path || "body"))} ${oneLine(message)}`);
   }

@@ -195,8 +195,9 @@ export function describeChange(before: unknown, after: unknown): string {
     (name) =>
       !bookkeeping.has(name) && JSON.stringify(before[name]) !== JSON.stringify(after[name]),
   );
-  const describe = (name: string) =>
-    `${name}: ${readable(before[name])} → ${readable(after[name])}`;
+  const show = (value: unknown) =>
+    typeof value === "string" ? `"${readable(value)}"` : readable(value);
+  const describe = (name: string) => `${name}: ${show(before[name])} → ${show(after[name])}`;
   return changed.length === 0 ? "nothing" : changed.map(describe).join("; ");
 }
 

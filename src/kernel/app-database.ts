@@ -3,6 +3,7 @@ import { migrate } from "./db/migrate.ts";
 import type { MigrationSource } from "./db/migration-files.ts";
 import { ensureRoles, withClient } from "./db/roles.ts";
 import { checkCatalogue } from "./db/catalogue.ts";
+import { installJobs } from "./jobs/install.ts";
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Logger } from "./telemetry/logger.ts";
@@ -38,7 +39,8 @@ export async function openDatabase(
       masterKey: config.masterKey,
     });
     const report = await migrate({ ownerUrl, services, log });
-    if (report.applied.length > 0) log.info({ applied: report.applied }, "migrated");
+    if (report.applied.length > 0) log.info({ applied: report.applied.length }, "migrated");
+    await installJobs(ownerUrl, log);
     await assertIsolated(ownerUrl, appUrl);
     return {
       ownerUrl,

@@ -16,7 +16,7 @@ import type { Sealer } from "./secrets/seal.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import { createTenants } from "./tenancy/tenants.ts";
 
-export type Identity = Omit<PlatformParts, "jobs" | "streams">;
+export type Identity = Omit<PlatformParts, "jobs" | "feed" | "streams">;
 
 export interface IdentityOptions {
   config: Config;

@@ -31,7 +31,12 @@ export async function startWorkerRole(options: WorkerRoleOptions): Promise<Worke
   const worker = await startWorker({
     ...options,
     // Inactive tenants' jobs run too: what they have, such as containers, still has to end.
-    tenants: { ref: (id) => tenants.get(id) },
+    tenants: {
+      async ref(id) {
+        const found = await tenants.get(id);
+        return found && { id: found.id, isolation: found.isolation };
+      },
+    },
   });
   const db = database.forService("platform");
   const outbox = await startOutbox({ ...options, db, amqpUrl: config.amqpUrl });

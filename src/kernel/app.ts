@@ -1,17 +1,19 @@
 import { mergePermissions } from "./access/permissions.ts";
 import { createRoles } from "./access/roles.ts";
 import { openDatabase, type OpenedDatabase } from "./app-database.ts";
+import { type Background, startBackground } from "./app-background.ts";
 import { createIdentity, type Identity } from "./app-identity.ts";
 import { createCache } from "./cache.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./db/pool.ts";
 import type { Database } from "./db/types.ts";
-import { createFlags, type Flags } from "./flags.ts";
+import { createEventFeed } from "./events/stream.ts";
+import { createFlags } from "./flags.ts";
 import { createMutate } from "./http/mutation.ts";
 import { createHttp, type Http } from "./http/server.ts";
 import { startMetricsServer } from "./http/health-routes.ts";
-import { createJobAdmin, type JobAdmin } from "./jobs/admin.ts";
+import { createJobAdmin } from "./jobs/admin.ts";
 import { kernelErrors } from "./kernel-errors.ts";
 import type { PlatformDeps } from "./platform-parts.ts";
 import { type Random, systemRandom } from "./random.ts";
@@ -22,7 +24,7 @@ import { createSealer, type Sealer } from "./secrets/seal.ts";
 import { createSecrets } from "./secrets/secrets.ts";
 import { createSettings, mergeSettings } from "./settings.ts";
 import type { AnyService, KernelDeps } from "./service.ts";
-import { createHealth } from "./telemetry/health.ts";
+import { createHealth, type Health } from "./telemetry/health.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
 
@@ -87,40 +89,15 @@ interface Assembly extends Required<AppOptions> {
 
 async function assemble(assembly: Assembly): Promise<RunningApp> {
   const { config, services, clock, random, log, opened, closing } = assembly;
+  const { ownerUrl } = opened;
   const sealer = createSealer(config.masterKey, config.masterKeyPrevious, random);
   const metrics = createMetrics();
   const database = openPool(assembly, metrics);
-  const flags = createFlags({
-    environment: config.flags,
-    db: database.forService("platform"),
-    clock,
-    log,
-  });
-  await flags.load();
-  flags.start();
-  closing.defer(() => flags.stop());
-  const secrets = createSecrets(sealer);
-  const settings = createSettings({
-    catalogue: mergeSettings(services),
-    secrets,
-    db: database.forService("platform"),
-    clock,
-    log,
-  });
-  const common = createCommon(assembly, { metrics, secrets, settings, flags });
+  const common = await createCommon(assembly, { metrics, sealer, database });
   const permissions = mergePermissions(services.map((service) => service.permissions));
-  const { ownerUrl } = opened;
-  const roles = createRoles(permissions);
   const identity = await createIdentity({
-    config,
-    database,
-    ownerUrl,
-    services,
-    roles,
-    sealer,
-    clock,
-    random,
-    log,
+    ...{ config, database, ownerUrl, services, sealer, clock, random, log },
+    roles: createRoles(permissions),
   });
   closing.defer(async () => {
     identity.authenticator.stop();
@@ -133,82 +110,106 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
     check: () => database.ping(2_000),
   });
   const http = createHttp({
-    config,
-    clock,
-    random,
-    log,
-    metrics,
-    health,
-    permissions,
+    ...{ config, clock, random, log, metrics, health, permissions },
     authenticate: identity.authenticator.authenticate,
     errors: [...kernelErrors, ...services.map((service) => service.errors)],
     version: assembly.version,
-    tenantLimit: (tenant) => settings.peek<number>(tenant, "platform.requests_per_minute"),
+    tenantLimit: (tenant) =>
+      common.settings.peek<number>(tenant, "platform.requests_per_minute"),
   });
-  const jobs = createJobAdmin(ownerUrl, log);
-  closing.defer(() => jobs.close());
-  const depsOf = depsFor({ common, database, identity, http, jobs, clock, sealer });
-  const listening = { url: "" };
+  const depsOf = depsFor(assembly, { common, database, identity, http, sealer });
+  const parts = { common, services, database, opened, identity, health };
+  return runningApp({ ...assembly, ...parts, http, depsOf });
+}
+
+interface Running extends Assembly {
+  common: CommonDeps;
+  database: Database;
+  identity: Identity;
+  health: Health;
+  http: Http;
+  depsOf: (service: string) => KernelDeps;
+}
+
+function runningApp(running: Running): RunningApp {
+  const { config, services, database, opened, identity, http, log, closing, depsOf } = running;
+  let url = "";
+  let background: Background | null = null;
   let mounted: Promise<void> | null = null;
   const mount = () => {
-    mounted ??= mountServices(services, http, depsOf, closing).then(async () => void (await http.app.ready()));
+    mounted ??= (async () => {
+      const given = await startServices(services, depsOf, closing);
+      for (const service of services) http.mount(service, given.get(service.name) as KernelDeps);
+      await http.app.ready();
+      if (config.role === "api") return;
+      background = await startBackground({ ...running, depsOf: (name) => given.get(name) });
+    })();
     return mounted;
   };
   return {
     config,
     services,
     database,
-    ownerUrl,
+    ownerUrl: opened.ownerUrl,
     http,
     identity,
     log,
     depsOf,
-    url: () => listening.url,
+    url: () => url,
     mount,
     async listen() {
       await mount();
-      listening.url = await http.app.listen({ host: config.host, port: config.port });
-      return listening.url;
+      url = await http.app.listen({ host: config.host, port: config.port });
+      if (config.metricsPort !== undefined) await listenForMetrics(running);
+      return url;
     },
     failed: opened.exited,
     async stop() {
-      const clean = await http.drain();
+      // A worker stops taking jobs at once, while requests are still being answered.
+      const graceMs = config.limits.shutdownDeadlineMs / 2;
+      const [clean] = await Promise.all([http.drain(), background?.stop(graceMs)]);
       await closing.disposeAsync();
       return clean;
     },
   };
 }
 
-function createCommon(
-  { config, clock, random, log, closing }: Assembly,
-  { metrics, flags, secrets, settings }: Pick<CommonDeps, "metrics" | "flags" | "secrets" | "settings">,
-): CommonDeps {
+async function listenForMetrics({ config, common, closing }: Running): Promise<void> {
+  const { metricsToken } = config;
+  const server = await startMetricsServer(common.metrics, {
+    host: config.host,
+    port: config.metricsPort as number,
+    ...(metricsToken !== undefined && { metricsToken }),
+  });
+  closing.defer(() => server.stop());
+}
+
+async function createCommon(
+  { config, services, clock, random, log, closing }: Assembly,
+  { metrics, sealer, database }: { metrics: Metrics; sealer: Sealer; database: Database },
+): Promise<CommonDeps> {
+  const db = database.forService("platform");
   const outgoing = createOutgoing({
+    ...{ clock, log, metrics },
     allowPrivateHosts: config.allowPrivateHosts,
-    clock,
-    log,
-    metrics,
   });
   closing.defer(() => outgoing.close());
+  const flags = createFlags({ environment: config.flags, db, clock, log });
+  await flags.load();
+  flags.start();
+  closing.defer(() => flags.stop());
   const faultsAllowed = config.env !== "production" || config.flags.faults === true;
+  const secrets = createSecrets(sealer);
   return {
-    clock,
-    random,
-    config,
-    log,
-    metrics,
-    outgoing,
+    ...{ clock, random, config, log, metrics, outgoing, flags, secrets },
+    settings: createSettings({ ...{ secrets, db, clock, log }, catalogue: mergeSettings(services) }),
     faults: createFaults({ allowed: faultsAllowed, clock, random, log, metrics }),
     policies: createPolicies({ clock, random, log, metrics }),
     cache: createCache({
-      clock,
-      metrics,
+      ...{ clock, metrics },
       maxEntries: config.limits.cacheEntries,
       maxBytes: config.limits.cacheBytes,
     }),
-    flags,
-    secrets,
-    settings,
   };
 }
 
@@ -237,43 +238,47 @@ interface DepsParts {
   database: Database;
   identity: Identity;
   http: Http;
-  jobs: JobAdmin;
-  clock: Clock;
   sealer: Sealer;
 }
 
 /** Each service sees its own schema; the platform's own service sees the kernel's parts as well. */
-function depsFor(parts: DepsParts): (service: string) => KernelDeps {
-  const { common, database, identity, http, jobs, clock, sealer } = parts;
+function depsFor(
+  { opened, clock, log, closing }: Assembly,
+  { common, database, identity, http, sealer }: DepsParts,
+): (service: string) => KernelDeps {
+  const { metrics } = common;
   const made = new Map<string, KernelDeps>();
-  return (service) => {
-    const known = made.get(service);
-    if (known) return known;
+  const make = (service: string): KernelDeps | PlatformDeps => {
     const db = database.forService(service);
     const mutate = createMutate({ db, sealer, clock, duplicateWaitMs: 10_000 });
     const deps: KernelDeps = { ...common, db, mutate };
-    const given: KernelDeps | PlatformDeps =
-      service === "platform" ? { ...identity, jobs, streams: http.streams, ...deps } : deps;
-    made.set(service, given);
-    return given;
+    if (service !== "platform") return deps;
+    const jobs = createJobAdmin(opened.ownerUrl, log);
+    closing.defer(() => jobs.close());
+    const feed = createEventFeed({ db, appUrl: opened.appUrl, clock, log, metrics });
+    closing.defer(() => feed.stop());
+    return { ...identity, jobs, feed, streams: http.streams, ...deps };
+  };
+  return (service) => {
+    const deps = made.get(service) ?? make(service);
+    made.set(service, deps);
+    return deps;
   };
 }
 
-async function mountServices(
+/** What each service works with: what it was given, or what its own `start` made of that. */
+async function startServices(
   services: readonly AnyService[],
-  http: Http,
   depsOf: (service: string) => KernelDeps,
   closing: AsyncDisposableStack,
-): Promise<void> {
-  for (const service of services) {
-    let deps = depsOf(service.name);
-    if (service.start) {
-      const started = await service.start(deps);
-      deps = started.deps;
-      if (started.stop) closing.defer(started.stop);
-    }
-    http.mount(service, deps);
+): Promise<Map<string, KernelDeps>> {
+  const given = new Map<string, KernelDeps>();
+  for (const { name, start } of services) {
+    const started = start ? await start(depsOf(name)) : { deps: depsOf(name) };
+    given.set(name, started.deps);
+    if (started.stop) closing.defer(started.stop);
   }
+  return given;
 }
 
 /** The services named by --services, with the platform's own always among them. */

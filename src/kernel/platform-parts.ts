@@ -8,6 +8,7 @@ import type { Throttle } from "./identity/throttle.ts";
 import type { Tokens } from "./identity/tokens.ts";
 import type { Roles } from "./identity/types.ts";
 import type { JobAdmin } from "./jobs/admin.ts";
+import type { EventFeed } from "./events/stream.ts";
 import type { EventStreams } from "./http/sse.ts";
 import type { Sealer } from "./secrets/seal.ts";
 import type { KernelDeps } from "./service.ts";
@@ -26,6 +27,7 @@ export interface PlatformParts extends AccountDeps {
   readonly sealer: Sealer;
   readonly provision: Provision;
   readonly jobs: JobAdmin;
+  readonly feed: EventFeed;
   readonly streams: EventStreams;
 }
 

@@ -42,7 +42,7 @@ const tables = `with ${ours}
   select name, format('its owner %I is a role that the application has', pg_get_userbyid(relowner))
     from relation, app where pg_has_role(app.oid, relowner, 'member')
   union all
-  select name, 'it is a materialized view, which keeps rows of every tenant outside row-level security'
+  select name, 'it is a materialized view, which keeps every tenant''s rows in the open'
     from relation where relkind = 'm'
   union all
   select name, 'it is a view without security_invoker, so it reads with its owner''s rights'
@@ -72,8 +72,8 @@ const keys = `with ${ours},
   select table_name, 'its primary key does not contain tenant_id'
     from unique_index where indisprimary and not tenant_column = any (indkey)
   union all
-  select table_name, format('%I is unique across tenants, which tells one of another''s values: add ' ||
-      'tenant_id, or say why it is safe in a comment on the index that begins "across tenants:"',
+  select table_name, format('%I is unique across tenants, which tells one of another''s values: ' ||
+      'add tenant_id, or say why it is safe in a comment on the index that begins "across tenants:"',
       index_name)
     from unique_index where not indisprimary and not tenant_column = any (indkey)
      and coalesce(obj_description(indexrelid, 'pg_class'), '') not like 'across tenants: _%'
@@ -96,7 +96,8 @@ const grants = `with ${ours}
   select distinct t.name, format('%s is granted to PUBLIC', acl.privilege_type)
     from tenant_table t, aclexplode(t.relacl) as acl where acl.grantee = 0
   union all
-  select distinct t.name, format('%s of column %I is granted to PUBLIC', acl.privilege_type, a.attname)
+  select distinct t.name,
+      format('%s of column %I is granted to PUBLIC', acl.privilege_type, a.attname)
     from tenant_table t join pg_attribute a on a.attrelid = t.oid, aclexplode(a.attacl) as acl
    where acl.grantee = 0
   union all

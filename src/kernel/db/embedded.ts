@@ -92,6 +92,7 @@ function boundLog(file: string): () => void {
     const { size } = await stat(file);
     if (size > logLimitBytes) await truncate(file);
   };
+  // Between two servers there is no file for a moment; the next check finds it.
   const timer = setInterval(() => void check().catch(() => {}), logCheckMs).unref();
   return () => clearInterval(timer);
 }

@@ -65,7 +65,7 @@ test("a flight that fails at Parse, Bind, Execute or its end leaves nothing behi
 });
 
 // Guards against settings for the session, which the next user of the connection would inherit.
-test("after a flight its connection has no tenant and no path, whether it failed or not", async (t) => {
+test("after a flight, failed or not, its connection has no tenant and no path", async (t) => {
   const { appUrl } = await startFixture(t);
   const log = { warn: assert.fail, error: assert.fail };
   const links = createLinks({ ...defaults, appUrl, log });
@@ -86,7 +86,7 @@ test("after a flight its connection has no tenant and no path, whether it failed
 });
 
 // Guards against stores that can't tell one broken rule from another, and logs that quote rows.
-test("errors carry code, constraint and statement, and no row values where they can be listed", async (t) => {
+test("errors carry code, constraint and statement, and list no row values", async (t) => {
   const { db, database } = await startFixture(t);
   await db.query(alpha, insert, [alpha.id, 1, "kept"]);
   const failure = (text: string, values: unknown[]) =>
@@ -115,8 +115,8 @@ test("errors carry code, constraint and statement, and no row values where they 
   assert.match((twice as Error).stack ?? "", /flight\.test/);
 });
 
-// Guards against a plan that is used with another schema's path, or a dedicated tenant in shared rows.
-test("a dedicated tenant's statements find its own schema, with row-level security all the same", async (t) => {
+// Guards against a plan used with another schema's path, or a dedicated tenant in shared rows.
+test("a dedicated tenant's statements find its own schema, under row-level security", async (t) => {
   const { db, admin } = await startFixture(t, { poolMax: 1 });
   for (let round = 0; round < 3; round += 1) {
     await db.query(gamma, insert, [gamma.id, round, "dedicated"]);
@@ -150,7 +150,7 @@ test("a tenant whose id is no UUID is refused before anything is sent", async (t
 });
 
 // Guards against a server that needs a restart after a migration.
-test("a statement whose table was changed is parsed anew, also where it is the first of a transaction", async (t) => {
+test("a statement whose table was changed is parsed anew, also as the first of several", async (t) => {
   const { db, admin } = await startFixture(t, { poolMax: 2 });
   const text = "select * from item";
   await db.query(alpha, insert, [alpha.id, 1, "old"]);
@@ -171,7 +171,7 @@ test("a statement whose table was changed is parsed anew, also where it is the f
 });
 
 // Guards against a half-done transaction when tables change under it.
-test("a changed table in the midst of a transaction rolls it back, and the next one works", async (t) => {
+test("a table changed in the midst of a transaction rolls it back, the next works", async (t) => {
   const { db, admin } = await startFixture(t, { poolMax: 1 });
   await db.query(alpha, "select * from item");
   await assert.rejects(
@@ -197,7 +197,7 @@ test("statements that the server has forgotten are parsed anew", async (t) => {
 });
 
 // Guards against unbounded plans in the server, and against a name that stands for two statements.
-test("a connection keeps a bounded number of statements, each right however often it is replaced", async (t) => {
+test("a connection keeps a bounded number of statements, each of them right", async (t) => {
   const { db } = await startFixture(t, { poolMax: 1 });
   for (let round = 0; round < 2; round += 1) {
     for (let number = 0; number < 700; number += 1) {
@@ -208,7 +208,7 @@ test("a connection keeps a bounded number of statements, each right however ofte
   const count = "select count(*)::int as n from pg_prepared_statements";
   const { rows } = await db.query<{ n: number }>(alpha, count);
   assert.ok((rows[0]?.n ?? 0) >= 400 && (rows[0]?.n ?? 0) <= 500, `${rows[0]?.n} statements`);
-  // More statements in one flight than a connection keeps: none may push out one of the same flight.
+  // More statements in one flight than are kept: none may push out one of the same flight.
   const many = Array.from({ length: 900 }, (_, number) => ({
     text: `select 10000 + ${number} as it`,
   }));
@@ -223,7 +223,7 @@ test("a connection keeps a bounded number of statements, each right however ofte
   assert.ok(left <= 500, `${left} statements`);
 });
 
-// Guards against a failure that makes the client believe in statements which the server never parsed.
+// Guards against a client that believes in statements which the server never parsed.
 test("a batch that fails half-way leaves every statement of it usable", async (t) => {
   const { db } = await startFixture(t, { poolMax: 1 });
   const batch = (divisor: number) =>

@@ -30,7 +30,7 @@ export function createLink(client: pg.PoolClient): Link {
     flights: 0,
     current: null,
   };
-  // While a client is checked out its pool does not listen: unheard, the event would end the process.
+  // The pool does not listen to a client in use: unheard, the event would end the process.
   client.on("error", (error) => {
     link.broken ??= error;
   });
@@ -143,7 +143,8 @@ export class Flight {
       this.sent = true;
       return null;
     } catch (error) {
-      // Settled here, since nothing was sent and the connection is as good as it was.
+      // Settled here, since nothing was sent: after a bad text the connection is as good as before.
+      if (error instanceof ConnectionError) this.#link.broken ??= error;
       this.#doubt(0);
       this.#settle(error as Error);
       return error as Error;

@@ -71,15 +71,16 @@ test("servers that start at once migrate once", async (t) => {
   const reports = await Promise.all(
     [1, 2, 3, 4].map(() => migrate({ ownerUrl: rig.ownerUrl, services: [slow] })),
   );
+  const ran = reports.map(({ applied }) => applied.filter((step) => step.startsWith("demo")));
   assert.deepEqual(
-    reports.map(({ applied }) => applied.filter((one) => one.startsWith("demo"))).sort(),
-    [[], [], [], ["demo: demo/0001_item", "demo: demo/0002_slow"]],
+    ran.filter(({ length }) => length > 0),
+    [["demo: demo/0001_item", "demo: demo/0002_slow"]],
   );
   assert.deepEqual(await rig.tables("demo"), ["item", "once"]);
 });
 
 // Guards against a half-applied migration, and an error that does not say where to look.
-test("a broken migration stops, names file, line and message, and leaves the schema as it was", async (t) => {
+test("a broken migration names file and line and leaves the schema as it was", async (t) => {
   const rig = await startRig(t);
   const files = {
     "0001_item.sql": item,
@@ -211,7 +212,7 @@ test("dedicated tenants get every service's schema, when made and at each migrat
 });
 
 // Guards against a fleet of tenants that can't be migrated any further after one of them failed.
-test("migrating dedicated tenants goes on where it stopped, one tenant alone when asked", async (t) => {
+test("migrating dedicated tenants goes on where it stopped, one alone when asked", async (t) => {
   const rig = await startRig(t);
   const service = await rig.service({ "0001_item.sql": item });
   const options = { ownerUrl: rig.ownerUrl, services: [service] };

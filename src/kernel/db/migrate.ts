@@ -211,7 +211,7 @@ function explain(step: Step, error: unknown, ddlLockWaitMs: number): Error {
   const more = [detail, hint, where].filter(Boolean).join("; ");
   const advice =
     code === "55P03"
-      ? ` A table that it changes was in use for more than ${ddlLockWaitMs} ms; try again when it is quieter.`
+      ? ` A table that it changes was in use for more than ${ddlLockWaitMs} ms; try again later.`
       : "";
   return new Error(
     `Migration ${label(step)} failed${lineAndColumn(step.file.text, position)}: ${message}` +
@@ -236,7 +236,9 @@ async function runStep(client: pg.Client, step: Step, ddlLockWaitMs: number): Pr
     );
     await client.query("commit");
   } catch (error) {
-    await client.query("rollback").catch(() => {});
+    await client.query("rollback").catch(() => {
+      // The connection is gone, and the transaction with it; `error` says what happened.
+    });
     throw explain(step, error, ddlLockWaitMs);
   }
 }

@@ -40,7 +40,7 @@ async function request(db: Db, tenant: TenantRef, kind: number, fail: string | n
 }
 
 // Guards against the one thing that must never happen: another tenant's rows, on any connection.
-test("tenants interleaved over few connections with a fifth of requests failing never mix", async (t) => {
+test("tenants over few connections, a fifth of requests failing, never mix", async (t) => {
   const { db, database, logged } = await startFixture(t, { poolMax: 3 });
   const tenants = [alpha, beta, gamma];
   for (const tenant of tenants) await db.query(tenant, insert, [tenant.id, 1, tenant.id]);
@@ -94,7 +94,7 @@ test("a connection whose role bypasses row-level security is never used", async 
   }
 });
 
-// Guards against requests that wait for a connection for ever, or without any bound on their number.
+// Guards against requests that wait for a connection for ever, or in any number.
 test("waiting for a connection is bounded in time and in number", async (t) => {
   const { db, database } = await startFixture(t, { poolMax: 1, connectTimeoutMs: 200 });
   const outcome = (tenant: TenantRef) =>
@@ -134,7 +134,7 @@ test("tenants take turns at connections, however many requests one of them has",
 });
 
 // Guards against a statement or a lock that holds its connection for ever.
-test("statements, locks and idle transactions have their time, and the connection survives or goes", async (t) => {
+test("statements, locks and idle transactions have their time", async (t) => {
   const { db, database } = await startFixture(t, {
     poolMax: 2,
     statementTimeoutMs: 300,
@@ -201,7 +201,7 @@ test("a server that falls silent ends the wait, the transaction and the ping", a
 });
 
 // Guards against a database that is down and looks like a fault of the request.
-test("a database that can't be reached is a connection error, and works again when it can", async (t) => {
+test("a database that can't be reached is a connection error, while it can't", async (t) => {
   const proxy = await startProxy(t);
   const { db, admin, database } = await startFixture(t, { through: proxy.url, poolMax: 4 });
   await Promise.all([1, 2, 3, 4].map(() => db.query(alpha, "select pg_sleep(0.01)")));

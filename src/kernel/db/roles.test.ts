@@ -71,7 +71,7 @@ async function checkDerivedRole(database: TestDatabase): Promise<void> {
 }
 
 // Guards against an application that logs in with more rights than it needs.
-test("without DATABASE_APP_URL a role is derived that can use the tables and nothing else", async (t) => {
+test("without DATABASE_APP_URL a role is derived that can use the tables, no more", async (t) => {
   await checkDerivedRole(await startDatabase(t));
 });
 

@@ -34,6 +34,7 @@ export async function withClient<T>(
   try {
     return await work(client);
   } finally {
+    // Whether it worked has been decided before; a broken connection has nothing left to close.
     await client.end().catch(() => {});
   }
 }
@@ -83,8 +84,9 @@ export async function ensureAppGroup(client: Queryable): Promise<void> {
   await settle(client, `create role ${appGroup} nologin`).catch((error) => {
     throw refused(
       error,
-      `The role of DATABASE_URL may not create roles. Have an administrator run "create role ${appGroup} nologin" ` +
-        `and "create role <name> login password '…' in role ${appGroup}", and set DATABASE_APP_URL to that role.`,
+      "The role of DATABASE_URL may not create roles. Have an administrator run " +
+        `"create role ${appGroup} nologin" and "create role <name> login password '…' in role ` +
+        `${appGroup}", and set DATABASE_APP_URL to that role.`,
     );
   });
 }
@@ -155,8 +157,8 @@ async function ensureLogin(client: Queryable, role: string, password: string): P
     throw refused(
       error,
       `The role of DATABASE_URL may not make or change the login role ${role}. ` +
-        `Make a login role in ${appGroup} yourself and set DATABASE_APP_URL to it, or have an administrator ` +
-        `run: grant ${appGroup} to <the role of DATABASE_URL> with admin option.`,
+        `Make a login role in ${appGroup} yourself and set DATABASE_APP_URL to it, or have an ` +
+        `administrator run: grant ${appGroup} to <the role of DATABASE_URL> with admin option.`,
     );
   }
   const { rows: database } = await client.query(
@@ -178,8 +180,9 @@ async function ensureMembership(client: Queryable, role: string): Promise<void> 
   await settle(client, `grant ${appGroup} to ${quoted(role)}`).catch((error) => {
     throw refused(
       error,
-      `The role ${role} of DATABASE_APP_URL is not a member of ${appGroup}, and the role of DATABASE_URL ` +
-        `may not change that. Have an administrator run: grant ${appGroup} to ${quoted(role)}`,
+      `The role ${role} of DATABASE_APP_URL is not a member of ${appGroup}, and the role of ` +
+        "DATABASE_URL may not change that. Have an administrator run: " +
+        `grant ${appGroup} to ${quoted(role)}`,
     );
   });
 }

@@ -13,7 +13,8 @@ const grantsOf = (acl: string, owner: string, on: string) => `(
   select string_agg(text, E'\\n' order by text collate "C") from (
     select format('grant %s on %s to %s%s;',
         lower(string_agg(privilege_type, ', '
-          order by position(privilege_type in 'SELECT INSERT UPDATE DELETE'), privilege_type)), ${on},
+          order by position(privilege_type in 'SELECT INSERT UPDATE DELETE'), privilege_type)),
+        ${on},
         case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end,
         case when is_grantable then ' with grant option' else '' end) as text
       from aclexplode(${acl}) where grantee <> ${owner} group by grantee, is_grantable) as one)`;
@@ -46,8 +47,8 @@ const types = `
         format_type(typbasetype, typtypmod),
         case when typdefault is not null then ' default ' || typdefault else '' end,
         case when typnotnull then ' not null' else '' end, (
-          select coalesce(string_agg(format(' constraint %I %s', conname, pg_get_constraintdef(k.oid)),
-                   '' order by conname), '')
+          select coalesce(string_agg(format(' constraint %I %s', conname,
+                   pg_get_constraintdef(k.oid)), '' order by conname), '')
             from pg_constraint k where k.contypid = t.oid and k.contype = 'c'))
       end as text
     from pg_type t join pg_namespace n on n.oid = typnamespace
@@ -58,8 +59,8 @@ const types = `
 const sequences = `
   select format('%I.%I', nspname, relname) as object, ${lines(
     `format('create sequence %I.%I as %s increment %s minvalue %s maxvalue %s start %s cache %s%s;',
-       nspname, relname, format_type(seqtypid, null), seqincrement, seqmin, seqmax, seqstart, seqcache,
-       case when seqcycle then ' cycle' else '' end)`,
+       nspname, relname, format_type(seqtypid, null), seqincrement, seqmin, seqmax, seqstart,
+       seqcache, case when seqcycle then ' cycle' else '' end)`,
     grantsOf("relacl", "relowner", "format('sequence %I.%I', nspname, relname)"),
     comment("pg_class", "c.oid", "format('sequence %I.%I', nspname, relname)"),
   )} as text
@@ -110,7 +111,8 @@ const columns = `(
 const ownConstraints = `(
   select string_agg(format('  constraint %I %s', conname, pg_get_constraintdef(k.oid)), E',\\n'
            order by position(contype::text in 'puxc'), conname collate "C")
-    from pg_constraint k where conrelid = c.oid and contype in ('p', 'u', 'x', 'c') and conislocal)`;
+    from pg_constraint k
+   where conrelid = c.oid and contype in ('p', 'u', 'x', 'c') and conislocal)`;
 
 const makeTable = `case when relispartition
   then format('create table %I.%I partition of %s %s', nspname, relname, (
@@ -134,12 +136,14 @@ const indexes = `(
      and not exists (select from pg_inherits where inhrelid = i.indexrelid))`;
 
 const policies = `(
-  select string_agg(format('create policy %I on %s as %s for %s to %s%s%s;', polname, c.oid::regclass,
+  select string_agg(format('create policy %I on %s as %s for %s to %s%s%s;', polname,
+      c.oid::regclass,
       case when polpermissive then 'permissive' else 'restrictive' end,
       case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update'
         when 'd' then 'delete' else 'all' end,
-      (select string_agg(case when role = 0 then 'public' else quote_ident(pg_get_userbyid(role)) end,
-         ', ' order by role) from unnest(polroles) as role),
+      (select string_agg(case when role = 0 then 'public'
+           else quote_ident(pg_get_userbyid(role)) end, ', ' order by role)
+         from unnest(polroles) as role),
       E'\\n  using (' || pg_get_expr(polqual, polrelid) || ')',
       E'\\n  with check (' || pg_get_expr(polwithcheck, polrelid) || ')'), E'\\n'
         order by polname collate "C")
@@ -189,7 +193,7 @@ const views = `
     comment(
       "pg_class",
       "c.oid",
-      "format('%s %I.%I', case relkind when 'm' then 'materialized view' else 'view' end, nspname, relname)",
+      "format('%s %s', case relkind when 'm' then 'materialized view' else 'view' end, c.oid::regclass)",
     ),
     indexes,
     grantsOf("relacl", "relowner", "format('%I.%I', nspname, relname)"),

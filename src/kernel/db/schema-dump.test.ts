@@ -33,7 +33,8 @@ const everything = `
     serial_no serial, colour demo.colour default 'red', share demo.percent,
     ticket bigint default nextval('demo.ticket'), twice integer default demo.double(21),
     area integer generated always as (id * 2) stored, during tstzrange, parent_id integer,
-    dropped text, primary key (tenant_id, id), constraint item_from_taken unique (tenant_id, "from"),
+    dropped text, primary key (tenant_id, id),
+    constraint item_from_taken unique (tenant_id, "from"),
     constraint item_alone exclude using gist (tenant_id with =, during with &&),
     constraint item_small check (id < 1000),
     constraint item_parent foreign key (tenant_id, parent_id) references demo.item
@@ -47,9 +48,11 @@ const everything = `
   comment on table demo.item is 'Things';
   comment on column demo.item."from" is 'Origin';
   create statistics demo.item_stats on colour, share from demo.item;
-  create trigger stamp before insert or update on demo.item for each row execute function demo.stamp();
+  create trigger stamp before insert or update on demo.item
+    for each row execute function demo.stamp();
   grant update (share, colour) on demo.item to plimsoll_app;
-  create table demo.log (tenant_id uuid, at date, primary key (tenant_id, at)) partition by range (at);
+  create table demo.log (tenant_id uuid, at date, primary key (tenant_id, at))
+    partition by range (at);
   create index log_at on demo.log (at);
   create table demo.log_new partition of demo.log for values from ('2026-01-01') to (maxvalue);
   create view demo.red with (security_invoker=true) as
@@ -135,7 +138,8 @@ test("every kind of change shows in the dump", async (t) => {
 // Guards against schema.sql changing with the order of work or with the machine.
 test("the order in which things were made does not show", async (t) => {
   const parts = [
-    "create table demo.b (tenant_id uuid primary key, constraint z check (true), constraint a check (true));",
+    `create table demo.b (tenant_id uuid primary key, constraint z check (true),
+       constraint a check (true));`,
     "create table demo.a (id integer primary key);",
     "create function demo.f() returns integer language sql return 1;",
   ];

@@ -21,8 +21,8 @@ const ignore = () => {};
 /**
  * One transaction over one connection, which it takes with its first flight: BEGIN and the settings
  * travel with the first statements, COMMIT with the deferred ones. It ends in exactly one way:
- * `commit` resolves and everything is done, or it rejects (or `rollback` was called) and nothing is,
- * or it rejects with `CommitUnknownError`. After its first failing statement it takes no other.
+ * `commit` resolves and everything is done; or it rejects, or `rollback` was called, and nothing
+ * is; or it rejects with `CommitUnknownError`. After its first failing statement it takes no other.
  */
 export class TxCore {
   readonly #links: Links;

@@ -34,7 +34,7 @@ test("a transaction commits all that it did and answers what its work returned",
 });
 
 // Guards against more network round trips than BEGIN…first, each statement, deferred…COMMIT.
-test("a transaction of one statement takes two flights, one of none takes no connection", async (t) => {
+test("one statement takes two flights, none takes no connection", async (t) => {
   let flights = 0;
   const { db, database } = await startFixture(t, { onFlight: () => (flights += 1) });
   assert.equal(await db.inTenant(alpha, async () => "nothing"), "nothing");
@@ -53,7 +53,7 @@ test("a transaction of one statement takes two flights, one of none takes no con
 });
 
 // Guards against work that failed and was saved all the same.
-test("whatever fails, in the work, a statement, a deferred one or at COMMIT, nothing is saved", async (t) => {
+test("whatever fails, in the work, deferred or at COMMIT, nothing is saved", async (t) => {
   const { db, database } = await startFixture(t, { poolMax: 1 });
   const committed: string[] = [];
   const orphan = "insert into item (tenant_id, id, name, parent_id) values ($1, 9, 'x', 99)";
@@ -102,7 +102,7 @@ test("an error that the work swallows still fails the transaction", async (t) =>
   assert.deepEqual(await idsOf(db), []);
 });
 
-// Guards against statements that run outside of any tenant because another one ended the transaction.
+// Guards against statements outside of any tenant because another ended the transaction.
 test("a statement that begins, ends or leaves a transaction open is refused", async (t) => {
   const { db } = await startFixture(t, { poolMax: 1 });
   for (const text of ["commit", "rollback", "abort", "end"]) {
@@ -122,8 +122,8 @@ test("a statement that begins, ends or leaves a transaction open is refused", as
   assert.deepEqual(await idsOf(db), []);
 });
 
-// Guards against a setting that outlives its transaction, even when somebody made it for the session.
-test("a tenant or path that was set for the session does not reach the next transaction", async (t) => {
+// Guards against a setting that outlives its transaction, made for the session by mistake.
+test("a tenant that was set for the session does not reach the next transaction", async (t) => {
   const { db, database } = await startFixture(t, { poolMax: 1 });
   await db.inTenant(beta, (tx) => add(tx, 7));
   await db.query(alpha, "select set_config('app.tenant_id', $1, false)", [beta.id]);
@@ -139,7 +139,7 @@ test("a tenant or path that was set for the session does not reach the next tran
 });
 
 // Guards against answers in the wrong order, and against work that is lost because nobody waited.
-test("statements of one transaction run one after another, also those that nobody waits for", async (t) => {
+test("statements run one after another, also those that nobody waits for", async (t) => {
   const { db } = await startFixture(t);
   const answers = await db.inTenant(alpha, (tx) =>
     Promise.all(
@@ -191,7 +191,7 @@ test("a transaction that is over takes nothing more, and says so", async (t) => 
 });
 
 // Guards against effects outside of the database for something that was rolled back, or lost ones.
-test("work before COMMIT sees the whole transaction, work after it runs once it is certain", async (t) => {
+test("work before COMMIT is part of it, work after it runs once it is certain", async (t) => {
   const { db, logged } = await startFixture(t);
   const order: string[] = [];
   await db.inTenant(alpha, async (tx) => {
@@ -214,8 +214,8 @@ test("work before COMMIT sees the whole transaction, work after it runs once it 
   );
 });
 
-// Guards against platform work that can see tenants' rows, or one tenant's while it works for another.
-test("platform work sees a tenant's rows only after entering, each Tx those of its own tenant", async (t) => {
+// Guards against platform work that sees tenants' rows, or one's while it works for another.
+test("platform work sees a tenant's rows after entering, each Tx its own tenant's", async (t) => {
   const { database, db } = await startFixture(t);
   await db.inTenant(alpha, (tx) => add(tx, 1));
   const platform = database.forService("platform");
@@ -256,7 +256,7 @@ test("platform work sees a tenant's rows only after entering, each Tx those of i
 });
 
 // Guards against a connection that breaks unheard, ends the process or is used again.
-test("a connection that breaks in the midst of a transaction fails it and is replaced", async (t) => {
+test("a connection that breaks in a transaction fails it and is replaced", async (t) => {
   const { db, admin, database } = await startFixture(t, { poolMax: 1 });
   const kill = `select pg_terminate_backend(pid) from pg_stat_activity
     where datname = current_database() and usename like '%_app'`;

@@ -6,7 +6,7 @@ import type { OnBehalf, PlatformTx, QueryResult, Transaction, Tx } from "./types
 
 const ignore = () => {};
 
-/** A failed statement fails its transaction, so one that nobody waits for must not end the process. */
+/** A failed statement fails its transaction; unawaited, it must not end the process as well. */
 function handled<T>(answer: Promise<T>): Promise<T> {
   answer.catch(ignore);
   return answer;

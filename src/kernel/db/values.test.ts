@@ -81,7 +81,7 @@ test("every type round-trips through PostgreSQL", async (t) => {
   }
 });
 
-// Guards against a bigint that arrives as a nearby number, and against a broken connection after it.
+// Guards against a bigint that arrives as a nearby number, and a broken connection after it.
 test("a bigint that no number can hold is an error, never a near miss", async (t) => {
   const { db, database } = await startFixture(t, { poolMax: 1 });
   const unsafe = "9007199254740993";

@@ -1,6 +1,6 @@
 import { parseArray } from "./arrays.ts";
 
-/** Turns one column's text, as PostgreSQL writes it, into what JSON would hold. Never given null. */
+/** Turns one column's text, as PostgreSQL writes it, into what JSON holds. Never given null. */
 export type ValueParser = (text: string) => unknown;
 
 /** What a column's name and type are, from PostgreSQL's row description. */

@@ -78,9 +78,14 @@ export function measureOutbox({ db, metrics }: Pick<OutboxOptions, "db" | "metri
     gauge.set({ sink: "relay" }, toRelay);
     gauge.set({ sink: "broker" }, toPublish);
   });
-  metrics.gauge("outbox_oldest_seconds", "Age of the oldest event that waits", ["sink"], async (gauge) => {
-    const { toRelayAgeSeconds, toPublishAgeSeconds } = await lag();
-    gauge.set({ sink: "relay" }, toRelayAgeSeconds);
-    gauge.set({ sink: "broker" }, toPublishAgeSeconds);
-  });
+  metrics.gauge(
+    "outbox_oldest_seconds",
+    "Age of the oldest event that waits",
+    ["sink"],
+    async (gauge) => {
+      const { toRelayAgeSeconds, toPublishAgeSeconds } = await lag();
+      gauge.set({ sink: "relay" }, toRelayAgeSeconds);
+      gauge.set({ sink: "broker" }, toPublishAgeSeconds);
+    },
+  );
 }

@@ -42,8 +42,10 @@ export function createDrain(app: FastifyInstance, options: DrainOptions): Drain 
     const deadlineAtMs = clock.monotonicMs() + options.deadlineMs;
     health.setStopping();
     await clock.sleep(options.delayMs);
+    await quietTurn(app.server, clock);
+    const closed = app.server.listening ? closeListener(app.server) : Promise.resolve();
+    // Only now: a client whose connection ends comes back at once, and must find the door shut.
     isClosing = true;
-    const closed = app.server.listening ? stopListening(app.server) : Promise.resolve();
     for (const end of enders) end();
     const leftMs = () => Math.max(0, deadlineAtMs - clock.monotonicMs());
     // Idle connections are left open for a moment: a request may be on its way on any of them.
@@ -69,27 +71,36 @@ export function createDrain(app: FastifyInstance, options: DrainOptions): Drain 
   };
 }
 
-/** Turns of the event loop in which the system's queue of new connections may run empty. */
-const ACCEPT_TURNS_MAX = 500;
+/** For how long a quiet turn of the event loop is looked for, and how short it must be to be one. */
+const QUIET_SEARCH_MS = 250;
+const QUIET_TURN_MS = 0.2;
 
 /**
- * Closes the listener and nothing else; resolves when the last connection has ended. First it waits
- * for a turn of the event loop that brings no new connection: those that the system has accepted for
- * us and we haven't taken over yet would be reset. Then by the method of net's server, since http's
- * would end idle connections in the same breath.
+ * Waits for a turn of the event loop that is short and brings no new connection: those that the system
+ * has accepted for us and we haven't taken over would be reset when the listener closes.
  */
-async function stopListening(server: Server): Promise<void> {
-  let accepted = true;
+async function quietTurn(server: Server, clock: Clock): Promise<void> {
+  let accepted = false;
   const note = () => {
     accepted = true;
   };
   server.on("connection", note);
-  for (let turn = 0; accepted && turn < ACCEPT_TURNS_MAX; turn += 1) {
+  const giveUpAtMs = clock.monotonicMs() + QUIET_SEARCH_MS;
+  for (let startedMs = 0; startedMs < giveUpAtMs; ) {
     accepted = false;
+    startedMs = clock.monotonicMs();
     await new Promise((resolve) => setImmediate(resolve));
+    if (!accepted && clock.monotonicMs() - startedMs < QUIET_TURN_MS) break;
   }
   server.off("connection", note);
-  await new Promise<void>((resolve) => NetServer.prototype.close.call(server, () => resolve()));
+}
+
+/**
+ * Closes the listener and nothing else; resolves when the last connection has ended. By the method of
+ * net's server, since http's would end idle connections in the same breath.
+ */
+function closeListener(server: Server): Promise<void> {
+  return new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve()));
 }
 
 /** Whether `done` came within `ms`. */

@@ -88,6 +88,8 @@ export function createEventStreams(
         over.abort();
         return false;
       };
+      // When the stream is over so is its connection: a server that stops needn't wait for it.
+      response.shouldKeepAlive = false;
       reply.hijack();
       response.writeHead(200, {
         ...(reply.getHeaders() as Record<string, string>),

@@ -193,7 +193,7 @@ async function prepare(adminUrl: string): Promise<Access> {
     const has = (name: string) => roles.rows.some((row) => row.name === name);
     const make = (role: { name: string; password: string }, how: string) =>
       client.query(
-        `${has(role.name) ? "alter" : "create"} role ${role.name} login ${how} password ${pg.escapeLiteral(scramVerifier(role.password))}`,
+        `create role ${role.name} login ${how} password '${scramVerifier(role.password)}'`,
       );
     if (rows[0].superuser && !has(ownerRole)) await make(owner, "createrole createdb");
     const { rows: administered } = await client.query(

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { requireService } from "./services.ts";
 
 // Guards against a missing component passing for a tested one.
-test("an absent component skips by name with the reason, and fails when all are required", async (t) => {
+test("an absent component skips with the reason, and fails when all are required", async (t) => {
   // Something listens, but it is no etcd.
   const server = createServer((socket) => socket.end("220 mail\r\n")).listen(0, "127.0.0.1");
   t.after(() => server.close());

@@ -165,83 +165,83 @@ for (const isolation of ["shared", "dedicated"] as const) {
     );
     assert.deepEqual(emitted[0]?.data, shop);
   });
-}
 
-// Guards against a stock that runs out in silence, and against an alarm for every unit.
-test("stock that falls low is told once, with the change that did it", async (t) => {
-  const { admin, events } = await startOrders(t);
-  const { id } = await makeProduct(admin, { stock: 8 });
-  const stocks = [6, 5, 4, 20, 0, null];
-  for (const [index, stock] of stocks.entries()) {
-    await admin.patch(`/products/${id}`, { stock }, ifMatch(`"${index + 1}"`));
-  }
-  const low = (await events()).filter(({ type }) => type === "product.stock_low");
-  assert.deepEqual(
-    low.map(({ data }) => [data.stock, data.version]),
-    [
-      [5, 3],
-      [0, 6],
-    ],
-  );
-});
-
-// Guards against a retry that opens the shop a second time.
-test("the same Idempotency-Key creates once and answers the same bytes", async (t) => {
-  const { admin, events } = await startOrders(t);
-  const post = (name: string) =>
-    admin.post("/shops", { name }, { "idempotency-key": "till-7/2026-11-20/1" });
-  const answers = await Promise.all([post("Deli"), post("Deli"), post("Deli")]);
-  const later = await post("Deli");
-  assert.equal(new Set([...answers, later].map(({ text }) => text)).size, 1);
-  assert.deepEqual([later.status, later.headers["idempotent-replayed"]], [201, "true"]);
-  assert.equal(refusal(await post("Stall")), "422 ERR_REQUEST_IDEMPOTENCY_KEY_REUSED");
-  assert.equal((await admin.get("/shops")).body.items.length, 1);
-  assert.equal((await events()).length, 1);
-});
-
-// Guards against rows that are shown twice or never while others are being made.
-test("a list goes on where it was while products are added", async (t) => {
-  const { admin, clock } = await startOrders(t);
-  const skus: string[] = [];
-  const add = async (sku: string) => {
-    clock.advance(1);
-    await makeProduct(admin, { sku, active: !sku.endsWith("3") });
-    skus.unshift(sku);
-  };
-  for (let n = 1; n <= 5; n += 1) await add(`SKU-${n}`);
-  const seen: string[] = [];
-  let cursor: string | null = null;
-  let pages = 0;
-  do {
-    const page: TestResponse = await admin.get(
-      `/products?limit=2${cursor ? `&cursor=${cursor}` : ""}`,
+  // Guards against a stock that runs out in silence, and against an alarm for every unit.
+  test(`${isolation}: stock that falls low is told once, with the change that did it`, async (t) => {
+    const { admin, events } = await startOrders(t, isolation);
+    const { id } = await makeProduct(admin, { stock: 8 });
+    const stocks = [6, 5, 4, 20, 0, null];
+    for (const [index, stock] of stocks.entries()) {
+      await admin.patch(`/products/${id}`, { stock }, ifMatch(`"${index + 1}"`));
+    }
+    const low = (await events()).filter(({ type }) => type === "product.stock_low");
+    assert.deepEqual(
+      low.map(({ data }) => [data.stock, data.version]),
+      [
+        [5, 3],
+        [0, 6],
+      ],
     );
-    seen.push(...page.body.items.map((item: { sku: string }) => item.sku));
-    cursor = page.body.nextCursor;
-    pages += 1;
-    await add(`NEW-${pages}`);
-  } while (cursor);
-  assert.deepEqual(seen, ["SKU-5", "SKU-4", "SKU-3", "SKU-2", "SKU-1"]);
-  assert.equal(pages, 3);
-  const found = async (query: string) =>
-    (await admin.get(`/products?${query}`)).body.items.map((item: { sku: string }) => item.sku);
-  assert.deepEqual(await found("q=sku-&active=false"), ["SKU-3"]);
-  assert.deepEqual(await found("q=%25"), []);
-  assert.deepEqual(await found("limit=100"), skus);
-});
+  });
 
-// Guards against a demo that the service's own rules would refuse, or that leaves no trace.
-test("the demo is a deli of two shops and twelve products", async (t) => {
-  const { admin, events, runDemo } = await startOrders(t);
-  await runDemo();
-  const shops = (await admin.get("/shops")).body.items;
-  const products = (await admin.get("/products?limit=100")).body.items;
-  assert.deepEqual([shops.length, products.length], [2, 12]);
-  for (const product of products) {
-    assert.notEqual(product.ingredients, "", product.sku);
-    assert.ok(product.priceMinor > 0, product.sku);
-    const history = await admin.get(`/products/${product.id}/history`);
-    assert.equal(history.body.items.length, 1);
-  }
-  assert.equal((await events()).length, 14);
-});
+  // Guards against a retry that opens the shop a second time.
+  test(`${isolation}: the same Idempotency-Key creates once and answers the same bytes`, async (t) => {
+    const { admin, events } = await startOrders(t, isolation);
+    const post = (name: string) =>
+      admin.post("/shops", { name }, { "idempotency-key": "till-7/2026-11-20/1" });
+    const answers = await Promise.all([post("Deli"), post("Deli"), post("Deli")]);
+    const later = await post("Deli");
+    assert.equal(new Set([...answers, later].map(({ text }) => text)).size, 1);
+    assert.deepEqual([later.status, later.headers["idempotent-replayed"]], [201, "true"]);
+    assert.equal(refusal(await post("Stall")), "422 ERR_REQUEST_IDEMPOTENCY_KEY_REUSED");
+    assert.equal((await admin.get("/shops")).body.items.length, 1);
+    assert.equal((await events()).length, 1);
+  });
+
+  // Guards against rows that are shown twice or never while others are being made.
+  test(`${isolation}: a list goes on where it was while products are added`, async (t) => {
+    const { admin, clock } = await startOrders(t, isolation);
+    const skus: string[] = [];
+    const add = async (sku: string) => {
+      clock.advance(1);
+      await makeProduct(admin, { sku, active: !sku.endsWith("3") });
+      skus.unshift(sku);
+    };
+    for (let n = 1; n <= 5; n += 1) await add(`SKU-${n}`);
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    let pages = 0;
+    do {
+      const page: TestResponse = await admin.get(
+        `/products?limit=2${cursor ? `&cursor=${cursor}` : ""}`,
+      );
+      seen.push(...page.body.items.map((item: { sku: string }) => item.sku));
+      cursor = page.body.nextCursor;
+      pages += 1;
+      await add(`NEW-${pages}`);
+    } while (cursor);
+    assert.deepEqual(seen, ["SKU-5", "SKU-4", "SKU-3", "SKU-2", "SKU-1"]);
+    assert.equal(pages, 3);
+    const found = async (query: string) =>
+      (await admin.get(`/products?${query}`)).body.items.map((item: { sku: string }) => item.sku);
+    assert.deepEqual(await found("q=sku-&active=false"), ["SKU-3"]);
+    assert.deepEqual(await found("q=%25"), []);
+    assert.deepEqual(await found("limit=100"), skus);
+  });
+
+  // Guards against a demo that the service's own rules would refuse, or that leaves no trace.
+  test(`${isolation}: the demo is a deli of two shops and twelve products`, async (t) => {
+    const { admin, events, runDemo } = await startOrders(t, isolation);
+    await runDemo();
+    const shops = (await admin.get("/shops")).body.items;
+    const products = (await admin.get("/products?limit=100")).body.items;
+    assert.deepEqual([shops.length, products.length], [2, 12]);
+    for (const product of products) {
+      assert.notEqual(product.ingredients, "", product.sku);
+      assert.ok(product.priceMinor > 0, product.sku);
+      const history = await admin.get(`/products/${product.id}/history`);
+      assert.equal(history.body.items.length, 1);
+    }
+    assert.equal((await events()).length, 14);
+  });
+}

@@ -13,9 +13,10 @@ interface Emitted {
 }
 
 /** A real server; an admin and a user of one tenant, the admin of another, and nobody. */
-export async function startOrders(t: TestContext, isolation: Isolation = "shared") {
+export async function startOrders(t: TestContext, isolation: Isolation) {
   const { app, as, clock, tenant, person } = await startTestApp(t, { services: [orders] });
   const mine = `${isolation}-mine`;
+  assert.equal((await tenant(mine)).isolation, isolation);
   const db = app.database.forService("orders");
   const events = async (): Promise<Emitted[]> => {
     const { rows } = await db.query<Emitted>(

@@ -1,0 +1,87 @@
+import type { StoredEvent } from "#kernel/events/types.ts";
+import type { EventStream } from "#kernel/http/sse.ts";
+import type { Principal } from "#kernel/identity/types.ts";
+import type { PlatformDeps } from "#kernel/platform-parts.ts";
+import type { Routes } from "#kernel/service.ts";
+import { EventsHeaders, EventsQuery } from "../schemas/events.ts";
+
+const recheckMs = 5_000;
+
+/**
+ * An event may be seen by whoever may read its resource: `order:read` for an "order". Those that may
+ * read only their own see the events of what they own.
+ */
+export function maySee({ permissions, actor }: Principal, event: StoredEvent): boolean {
+  const scope = permissions.get(`${event.resource.type.replaceAll("_", "-")}:read`);
+  if (scope === "own") return event.ownerId !== null && event.ownerId === actor.userId;
+  return scope === "all";
+}
+
+/** Ends the stream soon after the caller's credentials have ended or been taken away. */
+async function watchCaller(
+  { authenticator, clock, log }: Pick<PlatformDeps, "authenticator" | "clock" | "log">,
+  headers: Parameters<PlatformDeps["authenticator"]["authenticate"]>[0],
+  stream: EventStream,
+  seen: (principal: Principal) => void,
+): Promise<void> {
+  try {
+    while (!stream.signal.aborted) {
+      await clock.sleep(recheckMs, stream.signal);
+      const principal = await authenticator.authenticate(headers);
+      if (!principal) break;
+      seen(principal);
+    }
+  } catch (error) {
+    if (!stream.signal.aborted) log.debug({ err: error }, "an event stream's caller may no longer");
+  }
+  stream.close();
+}
+
+/** What happens in the caller's tenant, as it happens. */
+export const eventRoutes: Routes<PlatformDeps> = (app, deps) => {
+  const { feed, streams } = deps;
+  app.get(
+    "/events",
+    {
+      schema: {
+        summary: "Follow events",
+        description:
+          "Server-sent events: `id` is the position to resume from, `event` the type, `data` the " +
+          "event as webhooks carry it. Only events of resources that the caller may read.",
+        tags: ["events"],
+        querystring: EventsQuery,
+        headers: EventsHeaders,
+        response: {
+          200: {
+            description: "The stream; it stays open.",
+            content: { "text/event-stream": { schema: { type: "string" } } },
+          },
+        },
+      },
+      config: { permission: "event:read" },
+    },
+    async (request, reply) => {
+      const { query, headers, tenant } = request;
+      const resumeAfter = headers["last-event-id"] ?? query.after;
+      let principal = request.principal;
+      const stream = streams.open(request, reply);
+      void watchCaller(deps, request.raw.headers, stream, (current) => {
+        principal = current;
+      });
+      const events = feed.subscribe(tenant.id, {
+        ...(resumeAfter !== undefined && { lastEventId: Number(resumeAfter) }),
+        types: query.types?.split(",") ?? ["*"],
+        may: (event) => maySee(principal, event),
+        signal: stream.signal,
+      });
+      try {
+        for await (const { ownerId: _, ...data } of events) {
+          if (!stream.send({ id: String(data.position), event: data.type, data })) break;
+        }
+      } catch (error) {
+        request.log.warn({ err: error }, "an event stream broke off");
+      }
+      stream.close();
+    },
+  );
+};

@@ -1,0 +1,71 @@
+import { audit } from "#kernel/audit/audit.ts";
+import { requestErrors } from "#kernel/errors.ts";
+import { decodeCursor, page } from "#kernel/http/cursor.ts";
+import { NoContent } from "#kernel/http/schemas.ts";
+import type { PlatformDeps } from "#kernel/platform-parts.ts";
+import type { Routes } from "#kernel/service.ts";
+import { ByJobId, JobPage, JobQuery } from "../schemas/jobs.ts";
+
+const tags = ["administration"];
+const running = "A job that is running answers 404: it can't be changed now.";
+
+/** Background jobs of all tenants. */
+export const jobRoutes: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
+  app.get(
+    "/admin/jobs",
+    {
+      schema: {
+        summary: "List background jobs",
+        tags,
+        querystring: JobQuery,
+        response: { 200: JobPage },
+      },
+      config: { permission: "job:read" },
+    },
+    async ({ query: { cursor, limit, ...filter } }) => {
+      const beforeId = cursor === undefined ? {} : { beforeId: String(decodeCursor(cursor, 1)[0]) };
+      const found = await jobs.list({ ...filter, ...beforeId, limit: limit + 1 });
+      return page(found, limit, ({ id }) => [id]);
+    },
+  );
+
+  app.post(
+    "/admin/jobs/:id/retry",
+    {
+      schema: {
+        summary: "Retry a job",
+        description: `It starts anew with all its attempts. ${running}`,
+        tags,
+        params: ByJobId,
+        response: { 204: NoContent },
+      },
+      config: { permission: "job:update" },
+    },
+    (request, reply) =>
+      mutate(request, reply, 204, async (tx) => {
+        const { id } = request.params;
+        if (!(await jobs.retry(id))) throw requestErrors.not_found();
+        audit(tx, { action: "job.retry", resource: { type: "job", id } });
+      }),
+  );
+
+  app.delete(
+    "/admin/jobs/:id",
+    {
+      schema: {
+        summary: "Delete a job",
+        description: running,
+        tags,
+        params: ByJobId,
+        response: { 204: NoContent },
+      },
+      config: { permission: "job:update" },
+    },
+    (request, reply) =>
+      mutate(request, reply, 204, async (tx) => {
+        const { id } = request.params;
+        if (!(await jobs.delete(id))) throw requestErrors.not_found();
+        audit(tx, { action: "job.delete", resource: { type: "job", id } });
+      }),
+  );
+};

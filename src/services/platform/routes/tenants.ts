@@ -1,0 +1,120 @@
+import { page } from "#kernel/http/cursor.ts";
+import { expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { ById, ListQuery, NoContent } from "#kernel/http/schemas.ts";
+import {
+  createTenant,
+  deleteTenant,
+  findTenant,
+  listTenants,
+  updateTenant,
+} from "#kernel/identity/tenants.ts";
+import type { PlatformDeps } from "#kernel/platform-parts.ts";
+import type { Routes } from "#kernel/service.ts";
+import { tenancyErrors } from "#kernel/tenancy/errors.ts";
+import { NewTenant, Tenant, TenantChanges, TenantPage } from "../schemas/tenants.ts";
+import { afterOf } from "./sessions.ts";
+
+const tags = ["administration"];
+
+const slugErrors = [tenancyErrors.slug_taken, tenancyErrors.invalid_slug];
+
+/** All tenants, for platform admins. */
+export const tenantRoutes: Routes<PlatformDeps> = (app, deps) => {
+  readTenants(app, deps);
+  changeTenants(app, deps);
+};
+
+const readTenants: Routes<PlatformDeps> = (app, { db }) => {
+  app.get(
+    "/tenants",
+    {
+      schema: {
+        summary: "List tenants, oldest first",
+        tags,
+        querystring: ListQuery,
+        response: { 200: TenantPage },
+      },
+      config: { permission: "tenant:read" },
+    },
+    async ({ query: { limit, cursor } }) => {
+      const from = { limit: limit + 1, after: afterOf(cursor) };
+      const rows = await db.inPlatform((tx) => listTenants(tx, from));
+      return page(rows, limit, (row) => [row.createdAt, row.id]);
+    },
+  );
+
+  app.get(
+    "/tenants/:id",
+    {
+      schema: { summary: "Get a tenant", tags, params: ById, response: { 200: Tenant } },
+      config: { permission: "tenant:read" },
+    },
+    async (request, reply) => {
+      const tenant = await db.inPlatform((tx) => findTenant(tx, request.params.id));
+      return sendFound(request, reply, tenant);
+    },
+  );
+};
+
+const changeTenants: Routes<PlatformDeps> = (app, deps) => {
+  const { mutate } = deps;
+
+  app.post(
+    "/tenants",
+    {
+      schema: { summary: "Make a tenant", tags, body: NewTenant, response: { 201: Tenant } },
+      config: {
+        permission: "tenant:create",
+        idempotent: true,
+        errors: [...slugErrors, tenancyErrors.dedicated_unavailable],
+      },
+    },
+    (request, reply) => {
+      const { isolation = "shared", active = true, ...rest } = request.body;
+      return mutate(request, reply, 201, async (tx) => {
+        const tenant = await createTenant(tx, deps, { ...rest, isolation });
+        if (active) return tenant;
+        const { id } = tenant;
+        return updateTenant(tx, deps, { id, version: null, change: { active } });
+      });
+    },
+  );
+
+  app.patch(
+    "/tenants/:id",
+    {
+      schema: {
+        summary: "Change a tenant",
+        tags,
+        params: ById,
+        body: TenantChanges,
+        response: { 200: Tenant },
+      },
+      config: { permission: "tenant:update", ifMatch: true, errors: slugErrors },
+    },
+    (request, reply) => {
+      const { params, body: change } = request;
+      const id = params.id.toLowerCase();
+      const version = expectedVersion(request);
+      return mutate(request, reply, 200, (tx) => updateTenant(tx, deps, { id, version, change }));
+    },
+  );
+
+  app.delete(
+    "/tenants/:id",
+    {
+      schema: {
+        summary: "Take a tenant out of use for good",
+        tags,
+        params: ById,
+        response: { 204: NoContent },
+      },
+      config: { permission: "tenant:delete" },
+    },
+    (request, reply) => {
+      const id = request.params.id.toLowerCase();
+      const version = optionalVersion(request);
+      return mutate(request, reply, 204, (tx) => deleteTenant(tx, deps, { id, version }));
+    },
+  );
+};

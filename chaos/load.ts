@@ -56,6 +56,7 @@ function create(url: string, apiKey: string, name: string, agent: Agent): Promis
     );
     outgoing.on("socket", (socket) => {
       connected = !socket.connecting;
+      if (connected) return;
       socket.once("connect", () => {
         connected = true;
       });

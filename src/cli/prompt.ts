@@ -1,5 +1,5 @@
 import { Writable } from "node:stream";
-import { UsageError } from "./errors.ts";
+import { CommandError, UsageError } from "./errors.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 const stdinCharsAtMost = 10_000;
@@ -15,7 +15,7 @@ export async function ask(
   if (!stdin.isTTY || !stderr.isTTY) throw new UsageError(`${instead} is needed`);
   const { createInterface } = await import("node:readline/promises");
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
-  stderr.write(`${question}: `);
+  if (isSecret) stderr.write(`${question}: `);
   const lines = createInterface({
     input: stdin,
     output: isSecret ? silent : stderr,
@@ -24,9 +24,9 @@ export async function ask(
   const stopped = new AbortController();
   lines.once("SIGINT", () => stopped.abort());
   try {
-    return await lines.question("", { signal: stopped.signal });
+    return await lines.question(isSecret ? "" : `${question}: `, { signal: stopped.signal });
   } catch (error) {
-    if (stopped.signal.aborted) throw new UsageError("Stopped");
+    if (stopped.signal.aborted) throw new CommandError("Stopped");
     throw error;
   } finally {
     lines.close();

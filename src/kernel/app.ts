@@ -26,6 +26,7 @@ import { createSettings, mergeSettings } from "./settings.ts";
 import type { AnyService, KernelDeps } from "./service.ts";
 import { createHealth, type Health } from "./telemetry/health.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
+import { startTracing, type Tracing } from "./telemetry/tracing.ts";
 import { createMetrics, type Metrics } from "./telemetry/metrics.ts";
 
 export interface AppOptions {
@@ -43,6 +44,7 @@ export interface RunningApp {
   readonly services: readonly AnyService[];
   readonly database: Database;
   readonly ownerUrl: string;
+  readonly appUrl: string;
   readonly http: Http;
   readonly identity: Identity;
   readonly log: Logger;
@@ -69,13 +71,19 @@ type CommonDeps = Omit<KernelDeps, "db" | "mutate">;
 export async function startApp(options: AppOptions): Promise<RunningApp> {
   const { config, clock = systemClock } = options;
   const random = options.random ?? systemRandom(clock);
-  const log = options.log ?? createLogger({ level: config.logLevel });
   const closing = new AsyncDisposableStack();
+  // Before anything that is to be traced: Fastify is watched from its making.
+  const tracing = await startTracing({
+    endpoint: config.otlpEndpoint,
+    serviceVersion: options.version,
+  });
+  closing.defer(() => tracing.stop());
+  const log = options.log ?? createLogger({ level: config.logLevel, trace: tracing.current });
   try {
     const services = chosenServices(options.services, config.services);
     const opened = await openDatabase(config, services, { log, clock });
     closing.defer(() => opened.close());
-    return await assemble({ ...options, services, clock, random, log, opened, closing });
+    return await assemble({ ...options, services, clock, random, log, tracing, opened, closing });
   } catch (error) {
     await closing.disposeAsync();
     throw error;
@@ -83,6 +91,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
 }
 
 interface Assembly extends Required<AppOptions> {
+  tracing: Tracing;
   opened: OpenedDatabase;
   closing: AsyncDisposableStack;
 }
@@ -151,6 +160,7 @@ function runningApp(running: Running): RunningApp {
     services,
     database,
     ownerUrl: opened.ownerUrl,
+    appUrl: opened.appUrl,
     http,
     identity,
     log,
@@ -213,15 +223,18 @@ async function createCommon(
   };
 }
 
-function openPool({ config, opened, clock, log, closing }: Assembly, metrics: Metrics) {
+function openPool(assembly: Assembly, metrics: Metrics) {
+  const { config, opened, clock, log, tracing, closing } = assembly;
   const flights = metrics.histogram("db_flight_seconds", "Network flights to PostgreSQL", ["result"]);
   const database = createDatabase({
     ...config.db,
     appUrl: opened.appUrl,
     clock,
     log,
-    onFlight: (durationMs, failed) =>
-      flights.observe({ result: failed ? "error" : "ok" }, durationMs / 1_000),
+    onFlight: (durationMs, failed) => {
+      flights.observe({ result: failed ? "error" : "ok" }, durationMs / 1_000);
+      tracing.record("postgresql flight", durationMs, { failed });
+    },
   });
   closing.defer(() => database.close());
   metrics.gauge("db_connections", "Connections of the pool", ["state"], (gauge) => {

@@ -1,5 +1,6 @@
 import { accessErrors } from "./access/errors.ts";
 import { type ErrorCatalogue, requestErrors } from "./errors.ts";
+import { webhookErrors } from "./events/webhooks.ts";
 import { identityErrors } from "./identity/errors.ts";
 import { flagErrors } from "./flags-store.ts";
 import { faultErrors } from "./resilience/faults.ts";
@@ -18,6 +19,7 @@ export const kernelErrors: readonly ErrorCatalogue[] = [
   secretErrors,
   dependencyErrors,
   faultErrors,
+  webhookErrors,
   flagErrors,
   settingErrors,
   outgoingErrors,

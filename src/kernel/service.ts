@@ -80,6 +80,8 @@ export interface Service<Deps = KernelDeps> {
   readonly permissions: PermissionCatalogue;
   readonly errors: ErrorCatalogue;
   readonly routes: Routes<Deps>;
+  /** Those whose whole address a standard fixes, such as `/.well-known/…`: without the prefix. */
+  readonly rootRoutes?: Routes<Deps>;
   readonly jobs?: JobCatalogue<Deps>;
   /** Folder of forward-only SQL files, each with a `-- scope:` line. */
   readonly migrations?: URL;
@@ -99,8 +101,8 @@ export type AnyService = Service<any>;
 
 /** Declares a service: the one shape that every service has. */
 export function defineService<Deps = KernelDeps>(service: Service<Deps>): Service<Deps> {
-  if (!/^[a-z][a-z]{1,30}$/.test(service.name)) {
-    throw new Error(`Service name "${service.name}" must be 2 to 31 lower-case letters`);
+  if (!/^[a-z][a-z]{1,27}$/.test(service.name)) {
+    throw new Error(`Service name "${service.name}" must be 2 to 28 lower-case letters`);
   }
   return service;
 }

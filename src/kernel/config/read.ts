@@ -11,7 +11,12 @@ export interface ConfigFault {
 }
 
 /** Names with our prefix that other programs of ours read. */
-const readElsewhere = new Set(["PLIMSOLL_API", "PLIMSOLL_API_KEY", "PLIMSOLL_REQUIRE_ALL"]);
+const readElsewhere = new Set([
+  "PLIMSOLL_API",
+  "PLIMSOLL_API_KEY",
+  "PLIMSOLL_REQUIRE_ALL",
+  "PLIMSOLL_TIDY_WORDS",
+]);
 
 /** Kubernetes sets such variables in every pod for a Service that is called plimsoll. */
 const serviceLink =

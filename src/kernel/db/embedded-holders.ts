@@ -2,6 +2,16 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+/** True while the process lives; one that is dead and not yet collected counts as dead on Linux. */
+export function isAlive(pid: number): boolean {
+  if (process.platform === "linux") return commandLine(pid) !== null;
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
 /** The command line of a living process; null when it is gone, "" when the system won't say. */
 export function commandLine(pid: number): string | null {
   try {
@@ -53,9 +63,9 @@ let entries = 0;
 export function holders(folder: string): Holders {
   entries += 1;
   const own = `${process.pid}.${birth(process.pid)}.${entries}`;
-  const isAlive = (name: string) => {
+  const isHeld = (name: string) => {
     const [pid, born] = name.split(".");
-    return commandLine(Number(pid)) !== null && birth(Number(pid)) === born;
+    return isAlive(Number(pid)) && birth(Number(pid)) === born;
   };
   return {
     enter() {
@@ -65,8 +75,8 @@ export function holders(folder: string): Holders {
     leave() {
       rmSync(join(folder, own), { force: true });
       const others = existsSync(folder) ? readdirSync(folder) : [];
-      for (const name of others) if (!isAlive(name)) rmSync(join(folder, name), { force: true });
-      return !others.some(isAlive);
+      for (const name of others) if (!isHeld(name)) rmSync(join(folder, name), { force: true });
+      return !others.some(isHeld);
     },
   };
 }

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import pg from "pg";
 import type { Clock } from "../clock.ts";
 import { type Cluster, databaseEnv } from "./embedded-cluster.ts";
-import { commandLine } from "./embedded-holders.ts";
+import { commandLine, isAlive } from "./embedded-holders.ts";
 
 export interface ProcessOptions {
   /** Fixed TCP port; by default a free one, chosen at each start. */
@@ -246,7 +246,7 @@ export async function adoptOrStart(
 
 async function waitForEnd(cluster: Cluster, pid: number, clock: Clock, withinMs: number) {
   const deadlineMs = clock.monotonicMs() + withinMs;
-  while (isPostmaster(cluster, pid)) {
+  while (isAlive(pid)) {
     if (clock.monotonicMs() > deadlineMs) return false;
     await clock.sleep(pollMs);
   }

@@ -6,7 +6,7 @@ import { type Clock, systemClock } from "../clock.ts";
 import { type Random, systemRandom } from "../random.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Cluster, openCluster } from "./embedded-cluster.ts";
-import { holders } from "./embedded-holders.ts";
+import { holders, isAlive } from "./embedded-holders.ts";
 import {
   adoptOrStart,
   isPostmaster,
@@ -78,9 +78,9 @@ async function makeOwner(cluster: Cluster, port: number): Promise<void> {
 }
 
 /** Calls `onDeath` when the process has ended, however it came to run. */
-function watch(cluster: Cluster, pid: number, onDeath: () => void): () => void {
+function watch(pid: number, onDeath: () => void): () => void {
   const timer = setInterval(() => {
-    if (isPostmaster(cluster, pid)) return;
+    if (isAlive(pid)) return;
     clearInterval(timer);
     onDeath();
   }, watchMs).unref();
@@ -129,7 +129,7 @@ function guard(cluster: Cluster, first: Running, options: EmbeddedOptions, clock
     }
   };
   const startWatching = () =>
-    watch(cluster, self.running.pid, () => {
+    watch(self.running.pid, () => {
       restoring = bringBack();
     });
   const self: Guard = {

@@ -107,11 +107,9 @@ function stepsOf(files: readonly MigrationFile[], tenants: readonly string[]): S
 function compare(applied: Applied[], all: Step[]): Plan {
   const faults: string[] = [];
   const steps: Step[] = [];
-  for (const schema of new Set(all.map((step) => step.schema))) {
-    const ours = all.filter((step) => step.schema === schema);
-    const done = new Map(
-      applied.filter((row) => row.schema === schema).map((row) => [row.name, row]),
-    );
+  const bySchema = Map.groupBy(applied, ({ schema }) => schema);
+  for (const [schema, ours] of Map.groupBy(all, (step) => step.schema)) {
+    const done = new Map((bySchema.get(schema) ?? []).map((row) => [row.name, row]));
     const last = [...done.keys()].sort().at(-1) ?? "";
     for (const step of ours) {
       const row = done.get(step.file.name);

@@ -25,7 +25,7 @@ export function docsRoutes(app: App, { errors, openapi }: DocsOptions): void {
   app.get("/docs", { config: page }, (_request, reply) => {
     // The reference page's widgets set styles of their own; scripts stay ours alone.
     const policy = pagePolicyWith("style-src", "'unsafe-inline'");
-    return sendPage(reply, referencePage).header("content-security-policy", policy);
+    return sendPage(reply, referencePage, { "content-security-policy": policy });
   });
   app.get("/docs/errors", { config: page }, (_request, reply) =>
     sendPage(reply, errorsPage(catalogue)),
@@ -62,8 +62,9 @@ export function errorList(catalogues: readonly ErrorCatalogue[]): ListedError[] 
     .sort((a, b) => a.area.localeCompare(b.area) || a.status - b.status);
 }
 
-function sendPage(reply: FastifyReply, html: string): FastifyReply {
-  return reply.headers({ ...pageHeaders, "content-type": "text/html; charset=utf-8" }).send(html);
+function sendPage(reply: FastifyReply, html: string, headers = {}): FastifyReply {
+  const type = { "content-type": "text/html; charset=utf-8" };
+  return reply.headers({ ...pageHeaders, ...type, ...headers }).send(html);
 }
 
 const ASSET_KEPT_SECONDS = 3_600;

@@ -103,11 +103,11 @@ test("connections without a request do not hold up a stop", async (t) => {
   kept.write("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
   await once(kept, "data");
   const drained = http.drain();
-  for (let n = 0; n < 30; n += 1) {
-    http.clock.advance(500);
+  for (let n = 0; n < 6; n += 1) {
+    http.clock.advance(250);
     for (let m = 0; m < 5; m += 1) await turn();
   }
-  await drained;
+  assert.equal(await drained, true, "long before the deadline");
   await Promise.all([opened, kept].map((socket) => (socket.closed ? null : once(socket, "close"))));
 });
 

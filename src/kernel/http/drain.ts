@@ -1,5 +1,5 @@
 import type { Server } from "node:http";
-import { Server as NetServer } from "node:net";
+import { Server as NetServer, type Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Clock } from "../clock.ts";
 import type { Health } from "../telemetry/health.ts";
@@ -35,6 +35,7 @@ export interface Drain {
 export function createDrain(app: FastifyInstance, options: DrainOptions): Drain {
   const { clock, health, log } = options;
   const enders = new Set<() => void>();
+  const sockets = trackSockets(app.server);
   let isClosing = false;
   let running: Promise<boolean> | null = null;
 
@@ -51,6 +52,8 @@ export function createDrain(app: FastifyInstance, options: DrainOptions): Drain 
     // Idle connections are left open for a moment: a request may be on its way on any of them.
     let ended = await within(clock, Math.min(IDLE_GRACE_MS, leftMs()), closed);
     app.server.closeIdleConnections();
+    // Opened ahead of need, as browsers do; to Node they look like a request that is about to come.
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     ended ||= await within(clock, leftMs(), closed);
     if (!ended) log.warn("connections were cut at the shutdown deadline");
     app.server.closeAllConnections();
@@ -69,6 +72,15 @@ export function createDrain(app: FastifyInstance, options: DrainOptions): Drain 
       return running;
     },
   };
+}
+
+function trackSockets(server: Server): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return sockets;
 }
 
 /** For how long a quiet turn of the event loop is looked for, and how short it must be to be one. */

@@ -24,11 +24,6 @@ export interface DocumentedRoute {
   config: RouteConfig;
 }
 
-export interface OpenApiInfo {
-  version: string;
-  publicUrl: string;
-}
-
 export type OpenApiDocument = Record<string, unknown> & {
   paths: Record<string, Record<string, Operation>>;
   components: Record<string, Record<string, unknown>>;
@@ -49,7 +44,7 @@ export interface Operation {
  */
 export function openApiDocument(
   routes: readonly DocumentedRoute[],
-  { version, publicUrl }: OpenApiInfo,
+  version: string,
 ): OpenApiDocument {
   const components = createComponents();
   const paths: OpenApiDocument["paths"] = {};
@@ -74,7 +69,7 @@ export function openApiDocument(
         "Errors are problem documents (RFC 9457) whose codes are listed at /docs/errors. " +
         "Lists are paged by cursor. Times are ISO 8601 in UTC, money is integer minor units.",
     },
-    servers: [{ url: publicUrl }],
+    servers: [{ url: "/" }],
     tags: tags.map((name) => ({ name })),
     paths,
     components: {

@@ -64,6 +64,7 @@ export const ListQuery = strict({
       minLength: 1,
       maxLength: CURSOR_CHARS_MAX,
       description: "`nextCursor` of the page before, with the same filters.",
+      examples: ["WyIwMTlhOWY2ZSJd.b3BhcXVlb3BhcXVl"],
     }),
   ),
 });

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import compress from "@fastify/compress";
 import {
+  type FastifyInstance,
   type FastifyServerOptions,
   fastify,
   LogController,
@@ -12,7 +13,7 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { ErrorCatalogue } from "../errors.ts";
 import type { Random } from "../random.ts";
-import type { App, Service } from "../service.ts";
+import type { App, Routes, Service } from "../service.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -75,7 +76,7 @@ export interface HttpOptions {
 export interface Http {
   readonly app: App;
   /** Registers a service's routes below /api/v1. Before `app.ready` or `app.listen`. */
-  mount<Deps>(service: Pick<Service<Deps>, "name" | "routes">, deps: Deps): void;
+  mount<Deps>(service: Pick<Service<Deps>, "name" | "routes" | "rootRoutes">, deps: Deps): void;
   readonly streams: EventStreams;
   /** Stops serving without losing a request; false when some had to be cut at the deadline. */
   drain(): Promise<boolean>;
@@ -155,14 +156,13 @@ export function createHttp(options: HttpOptions): Http {
   return {
     app,
     mount(service, deps) {
-      app.register(
-        // Asynchronous, so that what a route's declaration throws rejects `app.ready`.
-        async (scope) => {
-          scope.serviceName = service.name;
-          service.routes(scope as unknown as App, deps);
-        },
-        { prefix: "/api/v1" },
-      );
+      // Asynchronous, so that what a route's declaration throws rejects `app.ready`.
+      const scoped = (routes: Routes<typeof deps>) => async (scope: FastifyInstance) => {
+        scope.serviceName = service.name;
+        routes(scope as unknown as App, deps);
+      };
+      app.register(scoped(service.routes), { prefix: "/api/v1" });
+      if (service.rootRoutes) app.register(scoped(service.rootRoutes));
     },
     streams: createEventStreams(clock, drain.onClosing),
     drain: drain.drain,
@@ -281,7 +281,7 @@ function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRou
     docsRoutes(scope as unknown as App, {
       errors: options.errors,
       openapi: () => {
-        openapi ??= JSON.stringify(openApiDocument(routes, { version, publicUrl: config.publicUrl }));
+        openapi ??= JSON.stringify(openApiDocument(routes, version));
         return openapi;
       },
     });

@@ -158,10 +158,7 @@ async function checkApiKey(deps: AuthenticatorDeps, key: string): Promise<Known>
   if (!row) throw unauthorized("invalid_api_key");
   // A key never outgrows whoever made it: when they lose a permission, so does the key.
   const makers = standing(deps.roles, row).permissions;
-  const permissions = deps.roles.intersect(
-    makers,
-    deps.roles.read(row.keyPermissions),
-  );
+  const permissions = deps.roles.intersect(makers, deps.roles.read(row.keyPermissions));
   const userId = row.createdBy;
   const principal = {
     actor: { kind: "api_key" as const, id: row.keyId, userId, name: row.keyName },

@@ -42,8 +42,8 @@ export interface NewMember {
 
 /**
  * Makes an account and its membership at once, for tenants whose admins hand out passwords. Throws
- * ERR_IDENTITY_EMAIL_TAKEN for somebody who has an account: nobody is put into a tenant unasked, they
- * are invited.
+ * ERR_IDENTITY_EMAIL_TAKEN for somebody who has an account: nobody is put into a tenant unasked,
+ * they are invited.
  */
 export async function createMember(
   tx: Tx,

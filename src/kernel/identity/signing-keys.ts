@@ -32,6 +32,17 @@ export interface SigningKey {
   key: CryptoKey;
 }
 
+/** A public key as others read it (RFC 7517). */
+export interface PublicJwk {
+  kty: string;
+  crv: string;
+  x: string;
+  y?: string;
+  kid: string;
+  alg: SigningAlgorithm;
+  use: "sig";
+}
+
 /** The keys that sign and verify access tokens, as this process knows them. */
 export interface KeyRing {
   /** The key that signs at this moment. */
@@ -39,7 +50,7 @@ export interface KeyRing {
   /** The key that a token names; null when there is none, or it is dead. */
   verifier(kid: string): Promise<SigningKey | null>;
   /** For `/.well-known/jwks.json`: keys that sign, will sign, or whose tokens are alive. */
-  jwks(): { keys: JWK[] };
+  jwks(): { keys: PublicJwk[] };
   /** Reads the keys anew, as happens by itself every 5 s. */
   refresh(): Promise<void>;
   stop(): Promise<void>;
@@ -127,9 +138,7 @@ export async function startKeyRing(deps: KeyRingDeps): Promise<KeyRing> {
       return find(kid);
     },
     jwks: () => ({
-      keys: keys
-        .live()
-        .map(({ row }) => ({ ...row.publicJwk, kid: row.kid, alg: row.algorithm, use: "sig" })),
+      keys: keys.live().map(({ row }) => publicJwk(row)),
     }),
     refresh: keys.refresh,
     async stop() {
@@ -137,6 +146,11 @@ export async function startKeyRing(deps: KeyRingDeps): Promise<KeyRing> {
       await Promise.allSettled([loop, keys.underWay()]);
     },
   };
+}
+
+function publicJwk({ publicJwk: jwk, kid, algorithm }: SigningKeyRow): PublicJwk {
+  const { kty = "", crv = "", x = "", y } = jwk;
+  return { kty, crv, x, ...(y !== undefined && { y }), kid, alg: algorithm, use: "sig" };
 }
 
 async function refreshUntil(

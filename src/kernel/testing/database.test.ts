@@ -17,7 +17,7 @@ const demo = async (t: TestContext, extra = "") => ({
 });
 
 // Guards against tests that see each other's rows.
-test("each test has a migrated database of its own, as an owner without special rights", async (t) => {
+test("each test has a migrated database of its own and an ordinary owner", async (t) => {
   const services = [await demo(t)];
   const [first, second] = await Promise.all([
     testDatabase(t, { services }),
@@ -53,7 +53,8 @@ test("the database is dropped after its test, with connections still open", asyn
   await withClient(database.ownerUrl, async () => {
     for (const clean of cleanups) await clean();
   });
-  const exists = `select exists (select from pg_database where datname = '${database.name}') as left`;
+  const exists = `select exists (select from pg_database
+    where datname = '${database.name}') as left`;
   assert.deepEqual(await one(elsewhere.adminUrl, exists), { left: false });
 });
 

@@ -95,7 +95,10 @@ for (const isolation of ["shared", "dedicated"] as const) {
       "a PATCH of nothing",
     );
     const both = await Promise.all([rename("A", '"1"'), rename("B", '"1"')]);
-    assert.deepEqual(both.map(({ status }) => status).sort(), [200, 412]);
+    assert.deepEqual(
+      both.map(({ status }) => status).sort((a, b) => a - b),
+      [200, 412],
+    );
     const won = both.find(({ status }) => status === 200);
     assert.deepEqual((await admin.get(path)).body, won?.body);
     assert.equal(won?.body.version, 2);

@@ -1,9 +1,11 @@
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import { defineService } from "#kernel/service.ts";
 import { platformErrors } from "./errors.ts";
+import { platformJobs } from "./jobs.ts";
 import { platformPermissions } from "./permissions.ts";
 import { platformRoutes } from "./routes.ts";
-import { platformSettings } from "./settings.ts";
+import { jwksRoutes } from "./routes/signing-keys.ts";
+import { platformSettings } from "./schemas/settings.ts";
 
 /** The kernel's own API: accounts, members, keys, tenants, audit, events, administration. */
 export const platform = defineService<PlatformDeps>({
@@ -11,5 +13,7 @@ export const platform = defineService<PlatformDeps>({
   permissions: platformPermissions,
   errors: platformErrors,
   routes: platformRoutes,
+  rootRoutes: jwksRoutes,
   settings: platformSettings,
+  jobs: platformJobs,
 });

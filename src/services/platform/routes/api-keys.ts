@@ -13,8 +13,11 @@ const tags = ["API keys"];
 
 /** Keys for programs. */
 export const apiKeyRoutes: Routes<PlatformDeps> = (app, deps) => {
-  const { db, mutate } = deps;
+  readApiKeys(app, deps);
+  changeApiKeys(app, deps);
+};
 
+const readApiKeys: Routes<PlatformDeps> = (app, { db }) => {
   app.get(
     "/api-keys",
     {
@@ -32,6 +35,25 @@ export const apiKeyRoutes: Routes<PlatformDeps> = (app, deps) => {
       return page(rows, limit, (row) => [row.createdAt, row.id]);
     },
   );
+
+  app.get(
+    "/api-keys/:id",
+    {
+      schema: { summary: "Get an API key", tags, params: ById, response: { 200: ApiKey } },
+      config: { permission: "api-key:read" },
+    },
+    async ({ principal, scope, params: { id } }) => {
+      const key = await db.inTenant(principal.tenant, (tx) =>
+        findApiKey(tx, { principal, scope, id }),
+      );
+      if (!key) throw requestErrors.not_found();
+      return key;
+    },
+  );
+};
+
+const changeApiKeys: Routes<PlatformDeps> = (app, deps) => {
+  const { mutate } = deps;
 
   app.post(
     "/api-keys",
@@ -53,21 +75,6 @@ export const apiKeyRoutes: Routes<PlatformDeps> = (app, deps) => {
     (request, reply) => {
       const { principal, body: input } = request;
       return mutate(request, reply, 201, (tx) => createApiKey(tx, deps, { principal, input }));
-    },
-  );
-
-  app.get(
-    "/api-keys/:id",
-    {
-      schema: { summary: "Get an API key", tags, params: ById, response: { 200: ApiKey } },
-      config: { permission: "api-key:read" },
-    },
-    async ({ principal, scope, params: { id } }) => {
-      const key = await db.inTenant(principal.tenant, (tx) =>
-        findApiKey(tx, { principal, scope, id }),
-      );
-      if (!key) throw requestErrors.not_found();
-      return key;
     },
   );
 

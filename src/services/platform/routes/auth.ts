@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { requestErrors } from "#kernel/errors.ts";
+import { type CookieKind, clearCookie, readCookie, setCookie } from "#kernel/http/cookies.ts";
 import { NoContent } from "#kernel/http/schemas.ts";
 import { assertPerson, changePassword, login, register } from "#kernel/identity/accounts.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
@@ -10,7 +11,6 @@ import { userView } from "#kernel/identity/user-store.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
 import { tenancyErrors } from "#kernel/tenancy/errors.ts";
-import { clearCookie, readCookie, refreshCookie, setCookie } from "../cookies.ts";
 import {
   Credentials,
   Me,
@@ -24,6 +24,13 @@ import {
 
 const tags = ["authentication"];
 
+/** Holds the console's refresh token. */
+export const refreshCookie: CookieKind = {
+  name: "plimsoll_refresh",
+  path: "/api/v1/auth",
+  sameSite: "Strict",
+};
+
 const throttled = [identityErrors.too_many_attempts, identityErrors.busy];
 
 /** Where a request comes from, for sessions and the audit. */
@@ -35,7 +42,9 @@ export function clientOf(request: FastifyRequest): Client {
 /** Registering, signing in and out, and one's own account. */
 export const authRoutes: Routes<PlatformDeps> = (app, deps) => {
   signInRoutes(app, deps);
-  sessionRoutes(app, deps);
+  refreshRoute(app, deps);
+  logoutRoute(app, deps);
+  switchTenantRoute(app, deps);
   accountRoutes(app, deps);
 };
 
@@ -47,7 +56,6 @@ export function answerOf(
   cookie: boolean,
 ) {
   const { refreshToken, refreshExpiresInSeconds, ...rest } = signedIn;
-  reply.header("cache-control", "no-store");
   if (!cookie) return { ...rest, refreshToken };
   const value = { value: refreshToken, maxAgeSeconds: refreshExpiresInSeconds };
   setCookie(reply, deps.config, refreshCookie, value);
@@ -124,9 +132,7 @@ const signInRoutes: Routes<PlatformDeps> = (app, deps) => {
   );
 };
 
-const sessionRoutes: Routes<PlatformDeps> = (app, deps) => {
-  const { config, db } = deps;
-
+const refreshRoute: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/auth/refresh",
     {
@@ -146,12 +152,14 @@ const sessionRoutes: Routes<PlatformDeps> = (app, deps) => {
         const signedIn = await refreshSession(deps, { refreshToken, client: clientOf(request) });
         return answerOf(reply, deps, signedIn, kept !== null);
       } catch (error) {
-        if (kept !== null) clearCookie(reply, config, refreshCookie);
+        if (kept !== null) clearCookie(reply, deps.config, refreshCookie);
         throw error;
       }
     },
   );
+};
 
+const logoutRoute: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/auth/logout",
     {
@@ -173,13 +181,15 @@ const sessionRoutes: Routes<PlatformDeps> = (app, deps) => {
         if (!principal) throw identityErrors.unauthenticated();
         const which = { ...assertPerson(principal), because: "logout" as const };
         const on = { actor: principal.actor, requestId: request.id };
-        await db.inTenant(principal.tenant, (tx) => endSession(tx, deps, which), on);
+        await deps.db.inTenant(principal.tenant, (tx) => endSession(tx, deps, which), on);
       }
-      clearCookie(reply, config, refreshCookie);
+      clearCookie(reply, deps.config, refreshCookie);
       return reply.code(204).send(null);
     },
   );
+};
 
+const switchTenantRoute: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/auth/switch-tenant",
     {

@@ -25,6 +25,11 @@ const tags = ["members"];
 
 /** Ways into the tenant for one person each. */
 export const invitationRoutes: Routes<PlatformDeps> = (app, deps) => {
+  manageInvitations(app, deps);
+  acceptRoute(app, deps);
+};
+
+const manageInvitations: Routes<PlatformDeps> = (app, deps) => {
   const { db, mutate } = deps;
 
   app.get(
@@ -90,7 +95,9 @@ export const invitationRoutes: Routes<PlatformDeps> = (app, deps) => {
     (request, reply) =>
       mutate(request, reply, 204, (tx) => revokeInvitation(tx, deps, { id: request.params.id })),
   );
+};
 
+const acceptRoute: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/invitations/accept",
     {

@@ -23,6 +23,7 @@ const handingOut = [accessErrors.beyond_own, identityErrors.unknown_role];
 /** The people of the tenant. */
 export const memberRoutes: Routes<PlatformDeps> = (app, deps) => {
   readMembers(app, deps);
+  addMembers(app, deps);
   changeMembers(app, deps);
 };
 
@@ -59,7 +60,7 @@ const readMembers: Routes<PlatformDeps> = (app, { db }) => {
   );
 };
 
-const changeMembers: Routes<PlatformDeps> = (app, deps) => {
+const addMembers: Routes<PlatformDeps> = (app, deps) => {
   const { mutate, passwords } = deps;
 
   app.post(
@@ -93,6 +94,10 @@ const changeMembers: Routes<PlatformDeps> = (app, deps) => {
       return mutate(request, reply, 201, (tx) => createMember(tx, deps, { member, holder }));
     },
   );
+};
+
+const changeMembers: Routes<PlatformDeps> = (app, deps) => {
+  const { mutate } = deps;
 
   app.patch(
     "/members/:id",

@@ -1,13 +1,20 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { Problem } from "#kernel/errors.ts";
+import { type CookieKind, clearCookie, readCookie, setCookie } from "#kernel/http/cookies.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
 import { createOidc, type Oidc } from "#kernel/identity/oidc.ts";
 import { signInWithSso } from "#kernel/identity/sso.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
-import { clearCookie, readCookie, refreshCookie, setCookie, ssoCookie } from "../cookies.ts";
 import { Redirect, SsoCallback, SsoStart } from "../schemas/oidc.ts";
-import { clientOf } from "./auth.ts";
+import { clientOf, refreshCookie } from "./auth.ts";
+
+/** Holds what single sign-on has to remember while the browser is at the provider. */
+const ssoCookie: CookieKind = {
+  name: "plimsoll_sso",
+  path: "/api/v1/auth/oidc",
+  sameSite: "Lax",
+};
 
 const tags = ["authentication"];
 const callbackPath = "/api/v1/auth/oidc/callback";
@@ -88,7 +95,7 @@ function connect(deps: PlatformDeps): Oidc | null {
   return createOidc({ ...deps, config: config.oidc, redirectUri });
 }
 
-/** A browser is led back to the console with the error's code; a program gets the problem itself. */
+/** A browser is led back to the console with the error's code; a program gets the problem. */
 async function orSignInPage(
   request: FastifyRequest,
   reply: FastifyReply,

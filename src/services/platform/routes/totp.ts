@@ -11,6 +11,11 @@ const tags = ["authentication"];
 
 /** One's own second factor. */
 export const totpRoutes: Routes<PlatformDeps> = (app, deps) => {
+  setUpRoutes(app, deps);
+  removeRoute(app, deps);
+};
+
+const setUpRoutes: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/auth/totp/enroll",
     {
@@ -27,7 +32,6 @@ export const totpRoutes: Routes<PlatformDeps> = (app, deps) => {
     },
     (request, reply) => {
       const { userId } = assertPerson(request.principal);
-      reply.header("cache-control", "no-store");
       return deps.mutate(request, reply, 200, (tx) => enrollTotp(tx, deps, { userId }));
     },
   );
@@ -55,11 +59,12 @@ export const totpRoutes: Routes<PlatformDeps> = (app, deps) => {
     (request, reply) => {
       const { userId } = assertPerson(request.principal);
       const { code } = request.body;
-      reply.header("cache-control", "no-store");
       return deps.mutate(request, reply, 200, (tx) => confirmTotp(tx, deps, { userId, code }));
     },
   );
+};
 
+const removeRoute: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/auth/totp/disable",
     {

@@ -18,6 +18,7 @@ export const NewPassword = Type.String({
 
 const Password = Type.String({ maxLength: 1_024, examples: ["correct horse battery"] });
 
+/** Text without line breaks, and without blanks around it. */
 export const OneLine = (maxLength: number, example: string, description = "One line.") =>
   Type.String({
     minLength: 1,

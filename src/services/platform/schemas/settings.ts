@@ -2,6 +2,15 @@ import { type TSchema, Type } from "typebox";
 import { strict, Timestamp, Version } from "#kernel/http/schemas.ts";
 import type { SettingCatalogue } from "#kernel/settings.ts";
 
+/** What the platform itself keeps for each tenant. */
+export const platformSettings = {
+  requests_per_minute: {
+    title: "Requests a minute that the tenant may make; null for the server's default",
+    schema: Type.Integer({ minimum: 1, maximum: 100_000_000 }),
+    platform: true,
+  },
+} as const satisfies SettingCatalogue;
+
 const Masked = (title: string) =>
   Type.Union([Type.String(), Type.Null()], {
     description: `${title}. Write-only: answered by its last four characters.`,

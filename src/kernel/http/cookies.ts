@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { Config } from "#kernel/config.ts";
+import type { Config } from "../config.ts";
 
+/** A cookie that the server sets, whatever is in it. */
 export interface CookieKind {
   readonly name: string;
   /** Sent to addresses below this one only. */
@@ -9,21 +10,7 @@ export interface CookieKind {
   readonly sameSite: "Strict" | "Lax";
 }
 
-/** Holds the console's refresh token. */
-export const refreshCookie: CookieKind = {
-  name: "plimsoll_refresh",
-  path: "/api/v1/auth",
-  sameSite: "Strict",
-};
-
-/** Holds what single sign-on has to remember while the browser is at the provider. */
-export const ssoCookie: CookieKind = {
-  name: "plimsoll_sso",
-  path: "/api/v1/auth/oidc",
-  sameSite: "Lax",
-};
-
-/** Sets a cookie that no script can read; values are of base64url characters and need no quoting. */
+/** Sets a cookie that no script can read. Values of base64url characters need no quoting. */
 export function setCookie(
   reply: FastifyReply,
   config: Pick<Config, "publicUrl" | "tls">,
@@ -42,6 +29,7 @@ export function setCookie(
   reply.header("set-cookie", parts.join("; "));
 }
 
+/** Makes the browser forget a cookie. */
 export function clearCookie(
   reply: FastifyReply,
   config: Pick<Config, "publicUrl" | "tls">,
@@ -51,12 +39,12 @@ export function clearCookie(
 }
 
 /**
- * A cookie's value. Null when there is none, and for requests that another site has caused: browsers
- * say so in Sec-Fetch-Site, and whoever is no browser has no use for cookies.
+ * A cookie's value. Null when there is none, and for requests that another site has caused:
+ * browsers say so in Sec-Fetch-Site, and whoever is no browser has no use for cookies.
  */
 export function readCookie(request: FastifyRequest, kind: CookieKind): string | null {
-  const from = request.headers["sec-fetch-site"];
-  if (kind.sameSite === "Strict" && from !== undefined && from !== "same-origin") return null;
+  const from = request.headers["sec-fetch-site"] ?? "same-origin";
+  if (kind.sameSite === "Strict" && from !== "same-origin") return null;
   for (const pair of (request.headers.cookie ?? "").split(";")) {
     const at = pair.indexOf("=");
     if (pair.slice(0, at).trim() === kind.name) return pair.slice(at + 1).trim() || null;

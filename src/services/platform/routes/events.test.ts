@@ -1,0 +1,139 @@
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { emit } from "#kernel/events/emit.ts";
+import { startTestApp, type TestApp } from "#kernel/testing.ts";
+import { platform } from "../service.ts";
+
+interface Message {
+  id: string;
+  event: string;
+  data: { type: string; resource: { id: string }; data: { n: number } };
+}
+
+interface Follower {
+  /** The next messages; moves the server's clock on until they are there. */
+  take(count: number): Promise<Message[]>;
+  /** Resolves when the server ends the stream. */
+  ended: Promise<void>;
+  status: number;
+}
+
+async function follow(
+  t: TestContext,
+  { app, clock }: TestApp,
+  token: string,
+  query = "",
+  headers: Record<string, string> = {},
+): Promise<Follower> {
+  const over = new AbortController();
+  t.after(() => over.abort());
+  const response = await fetch(`${app.url()}/api/v1/events${query}`, {
+    headers: { authorization: `Bearer ${token}`, ...headers },
+    signal: over.signal,
+  });
+  const messages: Message[] = [];
+  const read = async () => {
+    let text = "";
+    for await (const chunk of response.body ?? []) {
+      text += Buffer.from(chunk).toString();
+      const parts = text.split("\n\n");
+      text = parts.pop() ?? "";
+      for (const part of parts) {
+        const fields = Object.fromEntries(
+          part.split("\n").map((line) => line.split(/: ?(.*)/s).slice(0, 2)),
+        );
+        if (fields.data) messages.push({ ...fields, data: JSON.parse(fields.data) } as Message);
+      }
+    }
+  };
+  const ended = read().catch(() => {});
+  return {
+    status: response.status,
+    ended,
+    async take(count) {
+      while (messages.length < count) {
+        clock.advance(20);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      return messages.splice(0, count);
+    },
+  };
+}
+
+async function house(t: TestContext): Promise<TestApp> {
+  const made = await startTestApp(t, { services: [platform], config: { role: "all" } });
+  await made.app.listen();
+  return made;
+}
+
+async function tell({ app, tenant }: TestApp, n: number, owner?: string, type = "member") {
+  const to = await tenant("acme");
+  await app.depsOf("platform").db.inTenant(to, async (tx) => {
+    const resource = { type, id: `${n}` };
+    emit(tx, { type: `${type}.updated`, resource, data: { n }, ...(owner && { ownerId: owner }) });
+  });
+}
+
+const numbers = (messages: Message[]) => messages.map(({ data }) => data.data.n);
+
+// Guards against a console that misses what happens, or sees another tenant's or nobody's events.
+test("a signed-in caller follows the tenant's events and resumes where it was", async (t) => {
+  const made = await house(t);
+  const { signedIn } = await made.person("acme");
+  const stranger = (await made.person("other")).signedIn;
+  for (let n = 1; n <= 3; n += 1) await tell(made, n);
+  const all = await follow(t, made, signedIn.accessToken, "?after=0&types=member.updated");
+  const elsewhere = await follow(t, made, stranger.accessToken, "?after=0&types=member.updated");
+  const first = await all.take(3);
+  assert.deepEqual(numbers(first), [1, 2, 3]);
+  const [one] = first;
+  assert.equal(one?.event, "member.updated");
+  assert.equal("ownerId" in (one?.data ?? {}), false);
+  await tell(made, 4);
+  assert.deepEqual(numbers(await all.take(1)), [4]);
+  const resumed = await follow(t, made, signedIn.accessToken, "?types=member.updated", {
+    "last-event-id": first[1]?.id ?? "",
+  });
+  assert.deepEqual(numbers(await resumed.take(2)), [3, 4]);
+  const { app } = made;
+  const nobody = await fetch(`${app.url()}/api/v1/events`);
+  assert.equal(nobody.status, 401);
+  const bad = await made.as("acme").get("/events", { "last-event-id": "-1" });
+  assert.equal(bad.status, 422);
+  await Promise.race([elsewhere.take(1), all.take(1), tell(made, 5)]);
+  assert.deepEqual(numbers(await resumed.take(1)), [5]);
+});
+
+// Guards against a user who sees, through events, what it may not read.
+test("a caller sees only events of what it may read, of its own where it may only that", async (t) => {
+  const made = await house(t);
+  const user = await made.person("acme", "user");
+  await tell(made, 1, user.userId, "webhook");
+  await tell(made, 2, "somebody else", "api_key");
+  await tell(made, 3, user.userId, "api_key");
+  await tell(made, 4, undefined, "unheard_of");
+  await tell(made, 5);
+  const types = "types=webhook.*,api_key.*,unheard_of.*,member.updated";
+  const seen = await follow(t, made, user.signedIn.accessToken, `?after=0&${types}`);
+  assert.deepEqual(numbers(await seen.take(2)), [3, 5]);
+  const admin = await made.person("acme");
+  const more = await follow(t, made, admin.signedIn.accessToken, `?after=0&${types}`);
+  assert.deepEqual(numbers(await more.take(4)), [1, 2, 3, 5]);
+});
+
+// Guards against a stream that outlives the session it was opened with.
+test("the stream ends when its caller's session has ended", async (t) => {
+  const made = await house(t);
+  const { signedIn } = await made.person("acme");
+  const stream = await follow(t, made, signedIn.accessToken);
+  assert.equal(stream.status, 200);
+  let ended = false;
+  void stream.ended.then(() => {
+    ended = true;
+  });
+  made.clock.advance(16 * 60_000);
+  while (!ended) {
+    made.clock.advance(1_000);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+});

@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { emit } from "#kernel/events/emit.ts";
+import { startTestApp } from "#kernel/testing.ts";
+import { type Receiver, startReceiver } from "#kernel/testing/events.ts";
+import { platform } from "../service.ts";
+
+const nobody = "0198f2d4-0000-7000-8000-0000000000ff";
+
+async function until(holds: () => boolean, turn: () => void): Promise<void> {
+  while (!holds()) {
+    turn();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+// Guards against a secret that is shown twice, and changes that overwrite each other unseen.
+test("a webhook is made, read, changed, rotated and deleted", async (t) => {
+  const receiver: Receiver = await startReceiver(t);
+  const house = await startTestApp(t, {
+    services: [platform],
+    env: { PLIMSOLL_ALLOW_PRIVATE_HOSTS: receiver.host },
+  });
+  const admin = house.as("acme");
+  const made = await admin.post("/webhooks", { url: receiver.url, events: ["order.*"] });
+  assert.equal(made.status, 201, made.text);
+  assert.match(made.body.secret, /^whsec_/);
+  const { id } = made.body;
+  const read = await admin.get(`/webhooks/${id}`);
+  assert.deepEqual(read.body, { ...made.body, secret: `…${made.body.secret.slice(-4)}` });
+  assert.deepEqual((await admin.get("/webhooks")).body, { items: [read.body], nextCursor: null });
+
+  const change = { events: ["*"], description: "ours" };
+  assert.equal((await admin.patch(`/webhooks/${id}`, change)).status, 428);
+  const changed = await admin.patch(`/webhooks/${id}`, change, { "if-match": '"1"' });
+  assert.deepEqual([changed.status, changed.body.events, changed.body.version], [200, ["*"], 2]);
+  assert.equal((await admin.patch(`/webhooks/${id}`, change, { "if-match": '"1"' })).status, 412);
+
+  const rotated = await admin.post(`/webhooks/${id}/rotate-secret`, { overlapHours: 1 });
+  assert.equal(rotated.status, 200, rotated.text);
+  assert.notEqual(rotated.body.secret, made.body.secret);
+  assert.notEqual(rotated.body.oldSecretUntil, null);
+  const past = await admin.get(`/webhooks/${id}/history`);
+  assert.deepEqual(
+    past.body.items.map(({ action }: { action: string }) => action),
+    ["webhook.rotate", "webhook.update", "webhook.create"],
+  );
+  assert.equal(past.text.includes("whsec_"), false);
+
+  assert.equal((await house.as("other").get(`/webhooks/${id}`)).status, 404);
+  assert.equal((await house.as("other").delete(`/webhooks/${id}`)).status, 404);
+  assert.equal((await house.as("acme", "user").get("/webhooks")).status, 403);
+  assert.equal((await admin.delete(`/webhooks/${id}`)).status, 204);
+  assert.equal((await admin.get(`/webhooks/${id}`)).status, 404);
+});
+
+// Guards against webhooks into the operator's network, and input that is taken and can't work.
+test("bad webhooks are refused with what is wrong", async (t) => {
+  const house = await startTestApp(t, { services: [platform] });
+  const admin = house.as("acme");
+  const code = async (body: unknown) => (await admin.post("/webhooks", body)).body.code;
+  const good = { url: "https://192.0.2.1/", events: ["order.*"] };
+  assert.equal(await code({ ...good, url: "http://127.0.0.1/" }), "ERR_OUTGOING_PRIVATE_ADDRESS");
+  assert.equal(
+    await code({ ...good, url: "http://169.254.169.254/" }),
+    "ERR_OUTGOING_PRIVATE_ADDRESS",
+  );
+  assert.equal(await code({ ...good, url: "ftp://example.com/" }), "ERR_OUTGOING_BAD_URL");
+  assert.equal(await code({ ...good, url: "nonsense" }), "ERR_REQUEST_INVALID");
+  assert.equal(await code({ ...good, events: [] }), "ERR_REQUEST_INVALID");
+  assert.equal(await code({ ...good, secret: "mine" }), "ERR_REQUEST_INVALID");
+});
+
+// Guards against deliveries nobody can look at or have again.
+test("deliveries are listed with their attempts and can be replayed", async (t) => {
+  const receiver = await startReceiver(t);
+  const house = await startTestApp(t, {
+    services: [platform],
+    env: { PLIMSOLL_ALLOW_PRIVATE_HOSTS: receiver.host },
+    config: { role: "all" },
+  });
+  const { app, clock } = house;
+  const admin = house.as("acme");
+  const { id } = (await admin.post("/webhooks", { url: receiver.url, events: ["order.*"] })).body;
+  const tenant = await house.tenant("acme");
+  await app.depsOf("platform").db.inTenant(tenant, async (tx) => {
+    emit(tx, { type: "order.created", resource: { type: "order", id: "1" }, data: { n: 1 } });
+  });
+  const count = async (wanted: number) =>
+    until(
+      () => receiver.received.length >= wanted,
+      () => clock.advance(20),
+    );
+  await count(1);
+  const delivered = async () => {
+    for (;;) {
+      const { items } = (await admin.get(`/webhooks/${id}/deliveries?state=delivered`)).body;
+      if (items.length > 0) return items;
+      clock.advance(20);
+    }
+  };
+  const [delivery] = await delivered();
+  assert.deepEqual([delivery.event.type, delivery.lastStatus], ["order.created", 200]);
+  const path = `/webhooks/${id}/deliveries/${delivery.id}`;
+  const one = await admin.get(path);
+  assert.deepEqual([one.body.log.length, one.body.log[0].responseExcerpt], [1, "ok"]);
+  assert.equal((await admin.get(`/webhooks/${nobody}/deliveries/${delivery.id}`)).status, 404);
+  assert.equal((await admin.get(`/webhooks/${nobody}/deliveries`)).status, 404);
+  assert.equal((await house.as("other").get(path)).status, 404);
+  assert.equal((await house.as("other").post(`${path}/replay`)).status, 404);
+
+  assert.equal((await admin.post(`${path}/replay`)).status, 200);
+  await count(2);
+  const range = { from: "2020-01-01T00:00:00Z", to: "2999-01-01T00:00:00Z" };
+  const replayed = await admin.post(`/webhooks/${id}/replay`, range);
+  assert.deepEqual([replayed.body.replayed, replayed.body.more], [1, false]);
+  await count(3);
+  assert.equal((await admin.post(`/webhooks/${id}/ping`)).status, 204);
+  await count(4);
+  assert.equal(JSON.parse(receiver.received[3]?.body ?? "{}").type, "webhook.ping");
+  assert.equal(new Set(receiver.received.slice(0, 3).map(({ body }) => body)).size, 1);
+});

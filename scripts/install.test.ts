@@ -8,7 +8,9 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { repository, temporaryFolder } from "./fixture.ts";
 
-const { isInstalled } = await import("./install.mjs" as string);
+// A program without types, which the compiler is not to look for.
+const installer: string = new URL("./install.mjs", import.meta.url).href;
+const { isInstalled } = await import(installer);
 
 const lock = {
   packages: {
@@ -65,7 +67,7 @@ const installsIn = (folder: string) =>
   readFileSync(join(folder, "npm.log"), "utf8").trim().split("\n").length;
 
 // Guards against a start on old packages, and against installing again and again without need.
-test("it installs when something is missing or other than the lockfile says, and only then", async (t) => {
+test("it installs when something is missing or other than locked, and only then", async (t) => {
   const folder = temporaryFolder(t, checkout);
   assert.equal(isInstalled(folder, { withDev: true }), false);
   assert.equal((await finish(start(folder))).code, 0);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { temporaryCheckout } from "./fixture.ts";
 
-/** Says what it was called with, then every signal; ends with 7 on "end", or a while after a signal. */
+/** Says what it was called with, then every signal, and ends a while after one. */
 const program = `
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {

@@ -152,6 +152,7 @@ const textSamples: Sample[] = [
     good: {
       "src/services/a/order-store.ts": "",
       "src/services/a/routes.ts": "",
+      "src/services/a/routes/members.ts": "",
       "src/services/a/confirming.test.ts": "",
     },
   },

@@ -74,7 +74,7 @@ export function checkMigrationNumbers(sources: readonly Source[]): Finding[] {
   });
 }
 
-/** What a service's file may be called, alone or at an end of a longer name (`order-store.ts`). */
+/** What a service's file, or folder, may be called, alone or at an end: `order-store.ts`. */
 const serviceWords = [
   "service",
   "schemas",
@@ -100,7 +100,9 @@ export function checkServiceNames({ path }: Source): Finding[] {
     return [{ rule: "service-names", path, line: 1, message: "belongs in fixtures/ or assets/" }];
   }
   const words = name.split("-");
-  const isAgreed = [words[0], words.at(-1)].some((word) => serviceWords.includes(word as string));
+  // What grows beyond one file becomes a folder of the same name: routes/members.ts.
+  const places = [words[0], words.at(-1), inside.includes("/") ? inside.split("/")[0] : undefined];
+  const isAgreed = places.some((word) => word !== undefined && serviceWords.includes(word));
   if (isAgreed || (inside.endsWith(".test.ts") && !inside.includes("/"))) return [];
   const message = `a service's files are called ${serviceWords.join(", ")}, or like order-store.ts`;
   return [{ rule: "service-names", path, line: 1, message }];

@@ -27,6 +27,11 @@ const onOrOff = (text: string | undefined): boolean => {
   throw new UsageError(`"${text}" is neither on nor off`);
 };
 
+const flagPath = (name: string, tenantId: string | undefined) =>
+  tenantId === undefined
+    ? path`/admin/flags/${name}`
+    : path`/admin/flags/${name}/tenants/${tenantId}`;
+
 const tenantOption = { flags: "--tenant <id>", summary: "only for this tenant" };
 
 export const flagCommands: AdminArea = [
@@ -47,8 +52,8 @@ export const flagCommands: AdminArea = [
     summary: "switch a flag for everyone, or for one tenant",
     options: [tenantOption],
     async run({ client, args: [name = "", wanted], options, out }) {
-      const body = { on: onOrOff(wanted), ...(options.tenant ? { tenantId: options.tenant } : {}) };
-      const flag = await client.call({ method: "PUT", path: path`/admin/flags/${name}`, body });
+      const at = flagPath(name, textOf(options, "tenant"));
+      const flag = await client.call({ method: "PUT", path: at, body: { on: onOrOff(wanted) } });
       confirmed(out, flag, `${name} is ${wanted}; other processes follow within 5 s`);
     },
   },
@@ -57,8 +62,7 @@ export const flagCommands: AdminArea = [
     summary: "take an override away, so that FLAG_<NAME> decides again",
     options: [tenantOption],
     async run({ client, args: [name = ""], options, out }) {
-      const query = { tenantId: textOf(options, "tenant") };
-      await client.call({ method: "DELETE", path: path`/admin/flags/${name}`, query });
+      await client.call({ method: "DELETE", path: flagPath(name, textOf(options, "tenant")) });
       confirmed(out, { cleared: name }, `Took the override of ${name} away`);
     },
   },

@@ -52,15 +52,29 @@ export const commandEntries: readonly CommandEntry[] = [
   },
   group("orders", "shops, products and orders", async () => (await import("./orders.ts")).commands),
   group("tenants", "the platform's tenants", async () => {
-    return (await import("./people.ts")).tenantCommands;
+    return (await import("./tenants.ts")).tenantCommands;
+  }),
+  group("settings", "settings of the tenant", async () => {
+    return (await import("./tenants.ts")).settingCommands;
   }),
   group("members", "who belongs to the tenant", async () => {
-    return (await import("./people.ts")).memberCommands;
+    return (await import("./members.ts")).memberCommands;
   }),
-  group("api-keys", "keys for programs", async () => (await import("./people.ts")).apiKeyCommands),
-  group("audit", "who did what", async () => (await import("./people.ts")).auditCommands),
+  group("invitations", "who is asked to join the tenant", async () => {
+    return (await import("./members.ts")).invitationCommands;
+  }),
+  group("roles", "roles of the tenant's own", async () => {
+    return (await import("./members.ts")).roleCommands;
+  }),
+  group("sessions", "where you are signed in", async () => {
+    return (await import("./members.ts")).sessionCommands;
+  }),
+  group("api-keys", "keys for programs", async () => {
+    return (await import("./api-keys.ts")).apiKeyCommands;
+  }),
+  group("audit", "who did what", async () => (await import("./audit.ts")).auditCommands),
   group("webhooks", "events sent to other systems", async () => {
-    return (await import("./events.ts")).webhookCommands;
+    return (await import("./webhooks.ts")).webhookCommands;
   }),
   group("events", "what happens, as it happens", async () => {
     return (await import("./events.ts")).eventCommands;

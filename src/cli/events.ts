@@ -1,91 +1,25 @@
 import { ApiError, CommandError } from "./errors.ts";
-import { integer, list, listQuery, pageOptions, textOf, yesOrNo } from "./options.ts";
-import { type Resource, resourceCommands } from "./resource.ts";
+import { integer, textOf } from "./options.ts";
 import { readServerEvents } from "./server-events.ts";
-import type { Column } from "./table.ts";
 import { oneLine, readable } from "./text.ts";
-import { path } from "./transport.ts";
 import type { CommandSpec, Invocation } from "./types.ts";
-
-const webhooks: Resource = {
-  one: "webhook",
-  path: "/webhooks",
-  columns: [
-    { title: "Id", value: "id" },
-    { title: "URL", value: "url" },
-    { title: "Events", value: "events" },
-    { title: "Active", value: "active" },
-    { title: "Failures", value: "failuresInRow" },
-    { title: "Description", value: "description" },
-  ],
-  fields: [
-    { flags: "--url <url>", member: "url", summary: "where events are sent", isNeeded: true },
-    {
-      flags: "--events <types>",
-      member: "events",
-      summary: 'by commas: order.created, "order.*" or "*"',
-      isNeeded: true,
-      parse: list,
-    },
-    { flags: "--description <text>", member: "description", summary: "for people" },
-    { flags: "--active <yes/no>", member: "active", summary: "no stops sending", parse: yesOrNo },
-  ],
-};
-
-const deliveryColumns: readonly Column[] = [
-  { title: "Id", value: "id" },
-  { title: "Event", value: ({ event }) => (event as { type?: string } | null)?.type },
-  { title: "State", value: "state" },
-  { title: "Attempts", value: "attempts" },
-  { title: "Last answer", value: ({ lastStatus, lastError }) => lastStatus ?? lastError },
-  { title: "Made", value: "createdAt" },
-  { title: "Next", value: "nextAttemptAt" },
-];
-
-export const webhookCommands: readonly CommandSpec[] = [
-  ...resourceCommands(webhooks),
-  {
-    name: "deliveries <id>",
-    summary: "what was sent to a webhook, newest first",
-    options: [{ flags: "--state <state>", summary: "only those in this state" }, ...pageOptions],
-    async run({ client, args: [id = ""], options, out }) {
-      const call = { path: path`/webhooks/${id}/deliveries`, query: listQuery(options, ["state"]) };
-      out.page(deliveryColumns, await client.list(call, { all: options.all === true }));
-    },
-  },
-  {
-    name: "replay <id> <delivery>",
-    summary: "send a delivery again",
-    async run({ client, args: [id = "", delivery = ""], out }) {
-      const at = path`/webhooks/${id}/deliveries/${delivery}/replay`;
-      const answer = await client.call({ method: "POST", path: at });
-      out.result(answer, () => out.success("It will be sent again"));
-    },
-  },
-];
 
 const reconnectDelayMs = 2_000;
 const reconnectsAtMost = 100;
 
-const isWanted = (types: readonly string[], type: string) =>
-  types.length === 0 ||
-  types.some((wanted) =>
-    wanted.endsWith("*") ? type.startsWith(wanted.slice(0, -1)) : type === wanted,
-  );
-
 function printEvent(out: Invocation["out"], text: string): void {
   const event = JSON.parse(text) as Record<string, unknown>;
   if (out.isJson) return out.jsonLine(event);
-  const { type, resource, data, at, createdAt } = event;
+  const { type, resource, data, occurredAt } = event;
   const { type: kind = "", id = "" } = (resource ?? {}) as { type?: string; id?: string };
-  const when = out.paint("dim", readable(at ?? createdAt));
+  const when = out.paint("dim", readable(occurredAt));
   const what = out.paint("cyan", oneLine(String(type)));
   out.line(`${when}  ${what}  ${oneLine(`${kind} ${id}`)}  ${oneLine(JSON.stringify(data ?? {}))}`);
 }
 
 /** Follows the stream, taking up where it broke off, until it is stopped or `count` have come. */
 async function tail({ client, options, out }: Invocation): Promise<void> {
-  const types = (options.type as string[] | undefined) ?? [];
+  const types = options.type as string[] | undefined;
   const count = (options.count as number | undefined) ?? Number.POSITIVE_INFINITY;
   const stopping = new AbortController();
   const stop = () => stopping.abort();
@@ -100,11 +34,12 @@ async function tail({ client, options, out }: Invocation): Promise<void> {
         accept: "text/event-stream",
         ...(lastId ? { "last-event-id": lastId } : {}),
       };
-      const { body } = await client.open({ path: "/events", headers, signal: stopping.signal });
+      const call = { path: "/events", query: { types: types?.join(",") }, headers };
+      const { body } = await client.open({ ...call, signal: stopping.signal });
       for await (const event of readServerEvents(body)) {
         if (event.id !== undefined) lastId = event.id;
         attempt = 0;
-        if (event.data === "" || !isWanted(types, event.type)) continue;
+        if (event.data === "") continue;
         printEvent(out, event.data);
         seen += 1;
         if (seen >= count) return;

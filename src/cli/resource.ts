@@ -25,6 +25,8 @@ export interface Resource {
   columns: readonly Column[];
   fields: readonly Field[];
   filters?: readonly (OptionSpec & { member: string })[];
+  /** What tells one from the others: "id" unless said otherwise. */
+  key?: string;
   /** What it has of the usual commands; all unless said otherwise. */
   verbs?: readonly Verb[];
 }
@@ -76,7 +78,7 @@ function listCommand(resource: Resource): CommandSpec {
   };
 }
 
-function createCommand({ one, path: at, fields }: Resource): CommandSpec {
+function createCommand({ one, path: at, fields, key = "id" }: Resource): CommandSpec {
   return {
     name: "create",
     summary: `make a ${one}`,
@@ -90,23 +92,23 @@ function createCommand({ one, path: at, fields }: Resource): CommandSpec {
         isCreation: true,
       });
       invocation.out.record(made);
-      invocation.out.success(`Made the ${one} ${made.id}`);
+      invocation.out.success(`Made the ${one} ${made[key]}`);
     },
   };
 }
 
-function getCommand({ one, path: at }: Resource): CommandSpec {
+function getCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
   return {
-    name: "get <id>",
+    name: `get <${key}>`,
     summary: `show one ${one}`,
     run: async ({ client, args, out }) => out.record(await client.call({ path: below(at, args) })),
   };
 }
 
-function updateCommand({ one, path: at, fields }: Resource): CommandSpec {
+function updateCommand({ one, path: at, fields, key = "id" }: Resource): CommandSpec {
   const changeable = fields.filter(({ isChangeable = true }) => isChangeable);
   return {
-    name: "update <id>",
+    name: `update <${key}>`,
     summary: `change a ${one}`,
     options: [...changeable, ...dataOptions, ifVersion],
     help:
@@ -124,9 +126,9 @@ function updateCommand({ one, path: at, fields }: Resource): CommandSpec {
   };
 }
 
-function deleteCommand({ one, path: at }: Resource): CommandSpec {
+function deleteCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
   return {
-    name: "delete <id>",
+    name: `delete <${key}>`,
     summary: `delete a ${one}`,
     options: [ifVersion],
     async run({ client, args, options, out }) {
@@ -139,9 +141,9 @@ function deleteCommand({ one, path: at }: Resource): CommandSpec {
   };
 }
 
-function historyCommand({ one, path: at }: Resource): CommandSpec {
+function historyCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
   return {
-    name: "history <id>",
+    name: `history <${key}>`,
     summary: `show the past of a ${one}`,
     options: pageOptions,
     async run({ client, args, options, out }) {

@@ -8,6 +8,8 @@ export interface Operation {
   readonly ifMatch: boolean;
   readonly permission: string | null;
   readonly example: unknown;
+  /** Answers with a stream that ends only when somebody ends it. */
+  readonly streams: boolean;
 }
 
 interface DocumentedOperation {
@@ -15,6 +17,7 @@ interface DocumentedOperation {
   security?: unknown[];
   parameters?: { name: string; in: string }[];
   requestBody?: { content: Record<string, { example?: unknown }> };
+  responses: Record<string, { content?: Record<string, unknown> }>;
   "x-permission"?: string;
 }
 
@@ -34,6 +37,7 @@ export function operationsOf(document: {
         idempotent: takes("idempotency-key"),
         ifMatch: takes("if-match"),
         permission: operation["x-permission"] ?? null,
+        streams: operation.responses["200"]?.content?.["text/event-stream"] !== undefined,
         example: operation.requestBody?.content["application/json"]?.example,
       };
     }),

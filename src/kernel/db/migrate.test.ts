@@ -12,6 +12,8 @@ import { dropDedicated, migrate, migrationStatus, provisionDedicated } from "./m
 const gamma = "00000000-0000-7000-8000-00000000000c";
 const delta = "00000000-0000-7000-8000-00000000000d";
 
+const epsilon = "00000000-0000-7000-8000-00000000000e";
+
 const item = `-- scope: shared, dedicated
 create table item (tenant_id uuid not null, id uuid not null, primary key (tenant_id, id));
 ${protect("item")}`;
@@ -199,6 +201,10 @@ test("dedicated tenants get every service's schema, when made and at each migrat
   assert.deepEqual(await rig.tables(own), ["item"]);
   assert.deepEqual(await rig.tables(dedicatedSchema("demo", delta)), []);
   assert.deepEqual((await provisionDedicated(rig.ownerUrl, gamma, [service])).applied, []);
+  // As while the transaction that makes the tenant is still open.
+  const early = await provisionDedicated(rig.ownerUrl, epsilon, [service]);
+  assert.deepEqual(early.applied, [`${dedicatedSchema("demo", epsilon)}: demo/0001_item`]);
+  await assert.rejects(migrate({ ...options, tenantId: "x" }), /no dedicated tenant x/);
   assert.deepEqual(await catalogueFaults(rig.client, { appRole: "plimsoll_test_app" }), []);
 
   await writeFile(
@@ -254,6 +260,9 @@ test("dropping a dedicated tenant drops all its schemas and nobody else's", asyn
   ]);
   assert.deepEqual(await rig.tables(dedicatedSchema("demo", delta)), ["item"]);
   assert.deepEqual(await dropDedicated(rig.ownerUrl, gamma), []);
+  await rig.client.query("update platform.tenant set deleted_at = now() where id = $1", [gamma]);
+  const { applied } = await migrate({ ownerUrl: rig.ownerUrl, services: [service] });
+  assert.deepEqual(applied, [], "a deleted tenant's schemas are not made again");
 });
 
 // Guards against a start that hangs for ever behind another server, or behind a busy table.

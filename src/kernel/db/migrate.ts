@@ -86,10 +86,22 @@ async function readBook(client: pg.Client): Promise<Applied[]> {
 async function dedicatedTenants(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query("select to_regclass('platform.tenant') is not null as there");
   if (!rows[0].there) return [];
+  // A deleted tenant is kept up to date while its schemas are there, and not made anew once they are
+  // dropped. Its column is from a later migration than the table, hence by way of JSON.
   const tenants = await client.query(
-    "select id from platform.tenant where isolation = 'dedicated' order by id",
+    `select id from platform.tenant t
+      where isolation = 'dedicated' and (to_jsonb(t) ->> 'deleted_at' is null or exists (
+        select from platform.migration m
+         where right(m.schema_name, 35) = '_t_' || replace(t.id::text, '-', '')))
+      order by id`,
   );
   return tenants.rows.map(({ id }) => id);
+}
+
+/** True for a tenant without a row, as while another transaction is making it. */
+async function isUnknownTenant(client: pg.Client, tenantId: string): Promise<boolean> {
+  const { rows } = await client.query("select from platform.tenant where id = $1", [tenantId]);
+  return rows.length === 0;
 }
 
 function stepsOf(files: readonly MigrationFile[], tenants: readonly string[]): Step[] {
@@ -136,7 +148,8 @@ async function makePlan(client: pg.Client, options: MigrateOptions): Promise<Pla
   const { tenantId } = options;
   const wanted = tenants.filter((id) => tenantId === undefined || id === tenantId.toLowerCase());
   if (tenantId !== undefined && wanted.length === 0) {
-    if (!options.newTenant) throw new Error(`There is no dedicated tenant ${tenantId}`);
+    const isNew = options.newTenant === true && (await isUnknownTenant(client, tenantId));
+    if (!isNew) throw new Error(`There is no dedicated tenant ${tenantId}`);
     wanted.push(tenantId.toLowerCase());
   }
   const plan = compare(await readBook(client), stepsOf(files, wanted));

@@ -1,11 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { systemClock } from "../clock.ts";
 import { withClient } from "../db/roles.ts";
 import type { Db } from "../db/types.ts";
 import type { TenantRef } from "../tenancy/types.ts";
-import { type EventHouse, eventHouse } from "../testing/events.ts";
+import { type EventHouse, eventHouse, eventually } from "../testing/events.ts";
 import { emit } from "./emit.ts";
 import { createPublisher } from "./publisher.ts";
 import { relayConnection, relayOnce, startRelay } from "./relay.ts";
@@ -26,14 +25,6 @@ const numbers = async (db: Db, tenant: TenantRef) =>
 async function pointers({ ownerUrl }: EventHouse): Promise<number> {
   const text = "select count(*)::int as count from platform.outbox";
   return (await withClient(ownerUrl, (owner) => owner.query(text))).rows[0].count;
-}
-
-async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let tries = 0; tries < 500; tries += 1) {
-    if (await holds()) return;
-    await delay(10);
-  }
-  assert.fail(`never: ${what}`);
 }
 
 // Guards against events of changes that never were, and against changes without their event.

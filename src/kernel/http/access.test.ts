@@ -17,11 +17,15 @@ const schema = { summary: "One", params: ById, response: { 200: Thing } };
 
 function routes(app: App): void {
   let bodiesRead = 0;
-  app.get("/things/:id", { schema, config: { permission: "thing:read" } }, async (request, reply) => {
-    const { id } = request.params;
-    const visible = id === known && request.tenant.id.startsWith("0a");
-    return sendFound(request, reply, visible ? { id, version: 3 } : null);
-  });
+  app.get(
+    "/things/:id",
+    { schema, config: { permission: "thing:read" } },
+    async (request, reply) => {
+      const { id } = request.params;
+      const visible = id === known && request.tenant.id.startsWith("0a");
+      return sendFound(request, reply, visible ? { id, version: 3 } : null);
+    },
+  );
   app.patch(
     "/things/:id",
     {
@@ -36,14 +40,25 @@ function routes(app: App): void {
   );
   app.get(
     "/count",
-    { schema: { summary: "x", response: { 200: strict({ n: Type.Integer() }) } }, config: { public: true } },
+    {
+      schema: { summary: "x", response: { 200: strict({ n: Type.Integer() }) } },
+      config: { public: true },
+    },
     () => ({ n: bodiesRead }),
   );
 }
 
 /** A 404 without what must differ: the id of the request and the path that was asked for. */
-function comparable(answer: { statusCode: number; headers: object; payload: string }, id: string): string {
-  const { "x-request-id": requestId, date, ratelimit, ...headers } = answer.headers as Record<string, string>;
+function comparable(
+  answer: { statusCode: number; headers: object; payload: string },
+  id: string,
+): string {
+  const {
+    "x-request-id": requestId,
+    date,
+    ratelimit,
+    ...headers
+  } = answer.headers as Record<string, string>;
   const payload = answer.payload.replace(String(requestId), "…").replaceAll(id, "…");
   return JSON.stringify([answer.statusCode, headers, payload]);
 }
@@ -84,7 +99,10 @@ test("strangers are refused before their body is looked at", async (t) => {
   assert.equal((await app.inject("/api/v1/count")).json().n, 0);
   const done = await patch({ ...ada, "if-match": '"3"' }, '{"name":"x"}');
   assert.deepEqual([done.statusCode, done.json().id], [200, known]);
-  const own = await patch({ ...type, authorization: "Bearer bob", "if-match": '"3"' }, '{"name":"x"}');
+  const own = await patch(
+    { ...type, authorization: "Bearer bob", "if-match": '"3"' },
+    '{"name":"x"}',
+  );
   assert.deepEqual([own.statusCode, own.json().id], [200, unknown], "the scope is the caller's");
 });
 
@@ -92,7 +110,11 @@ test("strangers are refused before their body is looked at", async (t) => {
 test("a caller without the permission is told which one it lacks", async (t) => {
   const { app } = testHttp(t, (scope) => {
     const response = { 200: strict({}) };
-    scope.get("/x", { schema: { summary: "x", response }, config: { permission: "thing:delete" } }, () => ({}));
+    scope.get(
+      "/x",
+      { schema: { summary: "x", response }, config: { permission: "thing:delete" } },
+      () => ({}),
+    );
   });
   const answer = await app.inject({ url: "/api/v1/x", headers: { authorization: "Bearer bob" } });
   assert.equal(answer.statusCode, 403);
@@ -107,13 +129,17 @@ test("authentication may be slow, may refuse, and may fail, each told apart", as
     options: {
       authenticate: async ({ authorization }) => {
         if (authorization === "Bearer expired") throw identityErrors.expired_token();
-        if (authorization === "Bearer outage") throw new ConnectionError("connect ECONNREFUSED 10.0.0.5");
+        if (authorization === "Bearer outage")
+          throw new ConnectionError("connect ECONNREFUSED 10.0.0.5");
         return null;
       },
     },
   });
   const ask = (name: string) =>
-    http.app.inject({ url: `/api/v1/things/${known}`, headers: { authorization: `Bearer ${name}` } });
+    http.app.inject({
+      url: `/api/v1/things/${known}`,
+      headers: { authorization: `Bearer ${name}` },
+    });
   for (let round = 0; round < 5; round += 1) {
     const outage = await ask("outage");
     assert.equal(outage.statusCode, 503);
@@ -130,14 +156,34 @@ test("authentication may be slow, may refuse, and may fail, each told apart", as
 test("a route that doesn't say enough stops the boot, by name", async (t) => {
   const response = { 200: strict({}) };
   const faults: [RouteConfig, object, RegExp][] = [
-    [{}, { summary: "x", response }, /GET \/api\/v1\/x of service "things" has neither a permission nor public/],
-    [{ permission: "thing:fly" }, { summary: "x", response }, /"thing:fly", which no service declares/],
+    [
+      {},
+      { summary: "x", response },
+      /GET \/api\/v1\/x of service "things" has neither a permission nor public/,
+    ],
+    [
+      { permission: "thing:fly" },
+      { summary: "x", response },
+      /"thing:fly", which no service declares/,
+    ],
     [{ permission: "constructor" }, { summary: "x", response }, /no service declares/],
-    [{ permission: "thing:read", public: true }, { summary: "x", response }, /has a permission and is public/],
+    [
+      { permission: "thing:read", public: true },
+      { summary: "x", response },
+      /has a permission and is public/,
+    ],
     [{ permission: "thing:read" }, { response }, /has no schema\.summary/],
     [{ permission: "thing:read" }, { summary: "x" }, /has no schema\.response/],
-    [{ permission: "thing:read" }, { summary: "x", response: { 404: strict({}) } }, /has no schema\.response/],
-    [{ permission: "thing:read", idempotent: true }, { summary: "x", response }, /idempotent but not a POST/],
+    [
+      { permission: "thing:read" },
+      { summary: "x", response: { 404: strict({}) } },
+      /has no schema\.response/,
+    ],
+    [
+      { permission: "thing:read", idempotent: true },
+      { summary: "x", response },
+      /idempotent but not a POST/,
+    ],
   ];
   for (const [config, schema, complaint] of faults) {
     const { app } = testHttp(t, (scope) => {

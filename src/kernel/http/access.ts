@@ -57,8 +57,7 @@ export function faultOfRoute(route: RouteOptions, permissions: PermissionCatalog
 
 function openToAll(config: RouteConfig, limiter: Limiter): onRequestHookHandler {
   if (config.rateLimit === "none") return (_request, _reply, done) => done();
-  return (request, reply, done) =>
-    limiter.anonymous(request, reply, done as unknown as Decide);
+  return (request, reply, done) => limiter.anonymous(request, reply, done as unknown as Decide);
 }
 
 function requirePermission(permission: string, options: AccessOptions): onRequestHookHandler {
@@ -129,7 +128,8 @@ const requireVersion: onRequestHookHandler = (request, _reply, done) => {
   if (request.headers["if-match"] !== undefined) return done();
   done(
     requestErrors.version_required({
-      detail: "Send the resource's ETag as If-Match, so that nobody's change is overwritten unseen.",
+      detail:
+        "Send the resource's ETag as If-Match, so that nobody's change is overwritten unseen.",
     }),
   );
 };

@@ -20,10 +20,14 @@ const config = { permission: "thing:create" };
 const response = { 200: Type.Object({}, { additionalProperties: true }) };
 
 function routes(app: App): void {
-  app.post("/things", { schema: { summary: "Echo", body: Thing, response }, config }, (request) => ({
-    got: request.body,
-    bytes: request.bodyBytes?.length,
-  }));
+  app.post(
+    "/things",
+    { schema: { summary: "Echo", body: Thing, response }, config },
+    (request) => ({
+      got: request.body,
+      bytes: request.bodyBytes?.length,
+    }),
+  );
   app.post(
     "/things/note",
     {
@@ -47,7 +51,10 @@ function routes(app: App): void {
   );
   app.post(
     "/things/small",
-    { schema: { summary: "Small", body: Thing, response }, config: { ...config, bodyLimitBytes: 64 } },
+    {
+      schema: { summary: "Small", body: Thing, response },
+      config: { ...config, bodyLimitBytes: 64 },
+    },
     () => ({}),
   );
 }
@@ -55,7 +62,13 @@ function routes(app: App): void {
 // Guards against injection being met by mangling: what people are called comes back as they wrote it.
 test("awkward text comes back unharmed", async (t) => {
   const { app } = testHttp(t, routes);
-  for (const name of ["O'Brien <3", "\"; drop table shop; --", "\u{1F9C0} é\u0301 \u202e", "</script>", "$1 %s ${x}"]) {
+  for (const name of [
+    "O'Brien <3",
+    '"; drop table shop; --',
+    "\u{1F9C0} é\u0301 \u202e",
+    "</script>",
+    "$1 %s ${x}",
+  ]) {
     const answer = await app.inject({
       method: "POST",
       url: "/api/v1/things",
@@ -83,7 +96,9 @@ test("what the schema doesn't know is refused, each fault by its path", async (t
   assert.deepEqual(Object.keys(byPath).sort(), ["/colour", "/count", "/kind", "/name", "/tags/1"]);
   assert.match(byPath["/colour"], /not a member that is known/);
   assert.equal(byPath["/kind"], 'must be one of "big", "small"');
-  assert.deepEqual((await post({ count: 1 })).json().errors, [{ path: "/name", message: "is required" }]);
+  assert.deepEqual((await post({ count: 1 })).json().errors, [
+    { path: "/name", message: "is required" },
+  ]);
   for (const payload of [[], "text", 5, null]) {
     const refused = await app.inject({
       method: "POST",
@@ -99,7 +114,10 @@ test("what the schema doesn't know is refused, each fault by its path", async (t
 test("a body full of faults gets a short answer", async (t) => {
   const { app } = testHttp(t, routes);
   for (const count of [100, 100_000]) {
-    const payload = { name: "x", ...Object.fromEntries(Array.from({ length: count }, (_, n) => [`m${n}`, n])) };
+    const payload = {
+      name: "x",
+      ...Object.fromEntries(Array.from({ length: count }, (_, n) => [`m${n}`, n])),
+    };
     const answer = await app.inject({
       method: "POST",
       url: "/api/v1/things",
@@ -122,14 +140,33 @@ test("only JSON is taken where nothing else is declared, however the type is spe
       headers: { authorization, ...(type !== undefined && { "content-type": type }) },
       payload,
     });
-  const good = ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8", 'application/json; charset="utf-8"'];
+  const good = [
+    "application/json",
+    "application/json; charset=utf-8",
+    "Application/JSON;charset=UTF-8",
+    'application/json; charset="utf-8"',
+  ];
   for (const type of good) assert.equal((await post(type, '{"name":"x"}')).statusCode, 200, type);
   const bad = [
-    "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
-    "application/json; charset=utf-16", "application/json; charset=iso-8859-1",
-    "application/jsonx", "text/json", "application/json, text/plain", "application/vnd.api+json",
-    "application/json;a=b\tc", "application/json\ta", "application/json garbage", "application /json",
-    "application/xml", "text/plain; application/json", "*/*", "json", ";", "application/json; charset=utf-7",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+    "application/json; charset=utf-16",
+    "application/json; charset=iso-8859-1",
+    "application/jsonx",
+    "text/json",
+    "application/json, text/plain",
+    "application/vnd.api+json",
+    "application/json;a=b\tc",
+    "application/json\ta",
+    "application/json garbage",
+    "application /json",
+    "application/xml",
+    "text/plain; application/json",
+    "*/*",
+    "json",
+    ";",
+    "application/json; charset=utf-7",
   ];
   for (const type of bad) {
     const answer = await post(type, '{"name":"x","admin":true}');
@@ -144,7 +181,10 @@ test("only JSON is taken where nothing else is declared, however the type is spe
     payload: Buffer.from([0x1f, 0x8b, 8, 0]),
   });
   assert.equal(zipped.statusCode, 415);
-  assert.equal((await post("application/json", Buffer.from('{"name":"\xff"}', "latin1"))).statusCode, 400);
+  assert.equal(
+    (await post("application/json", Buffer.from('{"name":"\xff"}', "latin1"))).statusCode,
+    400,
+  );
   assert.equal((await post("application/json", '{"name":')).json().code, "ERR_REQUEST_MALFORMED");
 });
 
@@ -212,7 +252,9 @@ test("a streamed body has its own type and limit", async (t) => {
       body,
       ...(typeof body !== "string" && { duplex: "half" }),
     } as RequestInit);
-  assert.deepEqual(await (await put("text/csv; charset=utf-8", "a,b\n1,2\n")).json(), { length: 8 });
+  assert.deepEqual(await (await put("text/csv; charset=utf-8", "a,b\n1,2\n")).json(), {
+    length: 8,
+  });
   assert.equal((await put("application/json", "{}")).status, 415);
   assert.equal((await put("text/plain", "a")).status, 415);
   assert.equal((await put("text/csv", "x".repeat(2_000_001))).status, 413);

@@ -57,7 +57,9 @@ export function createComponents(): Components {
           .map(([name, { referred }]) => [name, referred] as const)
           .sort(([a], [b]) => a.localeCompare(b)),
       ),
-      responses: Object.fromEntries([...problems.values()].map(({ name, answer }) => [name, answer])),
+      responses: Object.fromEntries(
+        [...problems.values()].map(({ name, answer }) => [name, answer]),
+      ),
     }),
   };
 }

@@ -41,7 +41,10 @@ test("pages follow one another to the end", async (t) => {
     cursor = answer.json().nextCursor;
     pages += 1;
   } while (cursor !== null);
-  assert.deepEqual(seen, rows.map(({ id }) => id));
+  assert.deepEqual(
+    seen,
+    rows.map(({ id }) => id),
+  );
   assert.equal(pages, 3);
   assert.equal(page(rows, 7, ({ id }) => [id]).nextCursor, null);
 });
@@ -53,8 +56,16 @@ test("a cursor is good for its own list, filters and tenant, and nothing else", 
     app.inject({ url: `/api/v1${path}`, headers: { authorization: `Bearer ${name}` } });
   const issued: string = (await ask("/things?limit=2&state=open")).json().nextCursor;
   const [inner = "", code = ""] = issued.split(".");
-  assert.equal((await ask(`/things?limit=5&state=open&cursor=${issued}`)).statusCode, 200, "limit may change");
-  assert.equal((await ask(`/things?cursor=${issued}&state=open`)).statusCode, 200, "order doesn't matter");
+  assert.equal(
+    (await ask(`/things?limit=5&state=open&cursor=${issued}`)).statusCode,
+    200,
+    "limit may change",
+  );
+  assert.equal(
+    (await ask(`/things?cursor=${issued}&state=open`)).statusCode,
+    200,
+    "order doesn't matter",
+  );
   const elsewhere = encodeCursor(["0d000000-0000-7000-8000-000000000005"]);
   const refused: [string, string?][] = [
     [`/others?state=open&cursor=${issued}`],
@@ -72,7 +83,11 @@ test("a cursor is good for its own list, filters and tenant, and nothing else", 
   ];
   for (const [path, name] of refused) {
     const answer = await ask(path, name);
-    assert.deepEqual([answer.statusCode, answer.json().code], [400, "ERR_REQUEST_BAD_CURSOR"], path);
+    assert.deepEqual(
+      [answer.statusCode, answer.json().code],
+      [400, "ERR_REQUEST_BAD_CURSOR"],
+      path,
+    );
   }
   assert.equal((await ask("/things?cursor=")).statusCode, 422);
   assert.equal((await ask(`/things?cursor=${"x".repeat(3_000)}`)).statusCode, 422);
@@ -87,7 +102,8 @@ test("a cursor made under the retired master key still opens", async (t) => {
   const { app: after } = testHttp(t, routes, { config: { masterKeyPrevious: [old] } });
   const { app: later } = testHttp(t, routes);
   const headers = { authorization: "Bearer ada" };
-  const cursor = (await before.inject({ url: "/api/v1/things?limit=2", headers })).json().nextCursor;
+  const cursor = (await before.inject({ url: "/api/v1/things?limit=2", headers })).json()
+    .nextCursor;
   const url = `/api/v1/things?cursor=${cursor}`;
   assert.equal((await after.inject({ url, headers })).statusCode, 200);
   assert.equal((await later.inject({ url, headers })).statusCode, 400);
@@ -101,6 +117,13 @@ test("a cursor says what it was told, and garbage is refused", () => {
       assert.deepEqual(decodeCursor(encodeCursor(values), values.length), values);
     }),
   );
-  const bad = ["", "x", encodeCursor(["a"]), "bnVsbA", Buffer.from('{"a":1}').toString("base64url"), Buffer.from("[[],[]]").toString("base64url")];
+  const bad = [
+    "",
+    "x",
+    encodeCursor(["a"]),
+    "bnVsbA",
+    Buffer.from('{"a":1}').toString("base64url"),
+    Buffer.from("[[],[]]").toString("base64url"),
+  ];
   for (const text of bad) assert.throws(() => decodeCursor(text, 2), Problem, text);
 });

@@ -37,7 +37,9 @@ const headers = { authorization: "Bearer ada" };
 // Guards against a stop that loses what was taken, or takes more while saying that it doesn't.
 test("a stop says so first, serves on, then finishes what is under way and closes", async (t) => {
   const { waiting, routes } = gate();
-  const http = testHttp(t, routes, { limits: { shutdownDelayMs: 5_000, shutdownDeadlineMs: 30_000 } });
+  const http = testHttp(t, routes, {
+    limits: { shutdownDelayMs: 5_000, shutdownDeadlineMs: 30_000 },
+  });
   const url = await http.listen();
   const agent = new Agent({ keepAlive: true, maxSockets: 5 });
   t.after(() => agent.destroy());
@@ -45,7 +47,11 @@ test("a stop says so first, serves on, then finishes what is under way and close
     new Promise<{ status: number; connection: string; body: string }>((resolve, reject) => {
       get(`${url}${path}`, { agent, headers }, async (answer) => {
         const body = (await answer.toArray()).join("");
-        resolve({ status: answer.statusCode ?? 0, connection: answer.headers.connection ?? "", body });
+        resolve({
+          status: answer.statusCode ?? 0,
+          connection: answer.headers.connection ?? "",
+          body,
+        });
       }).on("error", reject);
     });
   assert.equal((await ask("/ready")).status, 200);
@@ -57,16 +63,29 @@ test("a stop says so first, serves on, then finishes what is under way and close
   const ready = await ask("/ready");
   assert.deepEqual([ready.status, JSON.parse(ready.body).stopping], [503, true]);
   const served = await ask("/api/v1/fast");
-  assert.deepEqual([served.status, served.connection], [200, "keep-alive"], "as before while balancers notice");
+  assert.deepEqual(
+    [served.status, served.connection],
+    [200, "keep-alive"],
+    "as before while balancers notice",
+  );
 
   http.clock.advance(5_000);
   await until(() => !http.app.server.listening);
-  await assert.rejects(once(connect((new URL(url).port as unknown as number) * 1, "127.0.0.1"), "connect"));
+  await assert.rejects(
+    once(connect((new URL(url).port as unknown as number) * 1, "127.0.0.1"), "connect"),
+  );
   const last = await ask("/api/v1/fast");
-  assert.deepEqual([last.status, last.connection], [200, "close"], "an idle connection is still served");
+  assert.deepEqual(
+    [last.status, last.connection],
+    [200, "close"],
+    "an idle connection is still served",
+  );
   waiting[0]?.();
   const finished = await slow;
-  assert.deepEqual([finished.status, finished.connection, finished.body], [200, "close", '{"n":1}']);
+  assert.deepEqual(
+    [finished.status, finished.connection, finished.body],
+    [200, "close", '{"n":1}'],
+  );
   http.clock.advance(500);
   assert.equal(await drained, true);
 });

@@ -39,8 +39,16 @@ test("If-Match is one strong tag of ours, or refused by what is wrong with it", 
     ['w/"3"', 400, 400],
   ];
   for (const [header, expected, optional] of cases) {
-    assert.equal(statusOf(() => expectedVersion(request(header))), expected, String(header));
-    assert.equal(statusOf(() => optionalVersion(request(header))), optional, String(header));
+    assert.equal(
+      statusOf(() => expectedVersion(request(header))),
+      expected,
+      String(header),
+    );
+    assert.equal(
+      statusOf(() => optionalVersion(request(header))),
+      optional,
+      String(header),
+    );
   }
 });
 
@@ -49,10 +57,22 @@ test("current tells a row that is gone from one that moved on", () => {
   const row = { version: 4, name: "x" };
   assert.equal(current(row, 4), row);
   assert.equal(current(row), row);
-  assert.equal(statusOf(() => current(null, 4)), 404);
-  assert.equal(statusOf(() => current(undefined)), 404);
-  assert.equal(statusOf(() => current(row, 3)), 412);
-  assert.throws(() => current(row, 3), ({ options }: Problem) => options.headers?.etag === '"4"');
+  assert.equal(
+    statusOf(() => current(null, 4)),
+    404,
+  );
+  assert.equal(
+    statusOf(() => current(undefined)),
+    404,
+  );
+  assert.equal(
+    statusOf(() => current(row, 3)),
+    412,
+  );
+  assert.throws(
+    () => current(row, 3),
+    ({ options }: Problem) => options.headers?.etag === '"4"',
+  );
 });
 
 // Guards against bytes sent again to who has them, and a hidden row that shows by its tag.
@@ -62,14 +82,18 @@ test("a resource is sent with its tag, or 304 to who has it", async (t) => {
     app.get(
       "/things/:id",
       { schema: { summary: "One", params: ById, response }, config: { permission: "thing:read" } },
-      async (req, reply) => sendFound(req, reply, req.params.id.startsWith("0d") ? { version: 5 } : null),
+      async (req, reply) =>
+        sendFound(req, reply, req.params.id.startsWith("0d") ? { version: 5 } : null),
     );
   };
   const { app } = testHttp(t, routes);
   const ask = async (id: string, ifNoneMatch?: string) => {
     const answer = await app.inject({
       url: `/api/v1/things/${id}000000-0000-7000-8000-00000000000d`,
-      headers: { authorization: "Bearer ada", ...(ifNoneMatch && { "if-none-match": ifNoneMatch }) },
+      headers: {
+        authorization: "Bearer ada",
+        ...(ifNoneMatch && { "if-none-match": ifNoneMatch }),
+      },
     });
     return [answer.statusCode, answer.headers.etag];
   };

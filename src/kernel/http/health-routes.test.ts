@@ -17,10 +17,15 @@ test("health asks nothing, readiness asks everything and tells it by name", asyn
   let down = false;
   const check = async () => {
     asked += 1;
-    if (down) throw Object.assign(new Error("connect to 10.0.0.5 failed"), { code: "ECONNREFUSED" });
+    if (down)
+      throw Object.assign(new Error("connect to 10.0.0.5 failed"), { code: "ECONNREFUSED" });
   };
   health.register("postgresql", { required: true, timeoutMs: 100, check });
-  health.register("redis", { required: false, timeoutMs: 100, check: async () => Promise.reject(new Error("no")) });
+  health.register("redis", {
+    required: false,
+    timeoutMs: 100,
+    check: async () => Promise.reject(new Error("no")),
+  });
   const { app } = testHttp(t, none, { clock, options: { health } });
   const alive = await app.inject("/health");
   assert.deepEqual([alive.statusCode, alive.payload, asked], [200, '{"status":"ok"}', 0]);
@@ -55,7 +60,12 @@ test("metrics are for who has the token, or for this machine while developing", 
   const bearer = { authorization: "Bearer a-long-metrics-token" };
   assert.equal(await ask(token, "192.0.2.1", bearer), 200);
   assert.equal(await ask(token, "127.0.0.1"), 401, "not even for this machine");
-  for (const authorization of ["Bearer ", "Bearer a-long-metrics-toke", "a-long-metrics-token", "Basic a-long-metrics-token"]) {
+  for (const authorization of [
+    "Bearer ",
+    "Bearer a-long-metrics-toke",
+    "a-long-metrics-token",
+    "Basic a-long-metrics-token",
+  ]) {
     assert.equal(await ask(token, "127.0.0.1", { authorization }), 401, authorization);
   }
   for (const local of ["127.0.0.1", "::1", "::ffff:127.0.0.1", "127.8.9.1"]) {
@@ -66,28 +76,50 @@ test("metrics are for who has the token, or for this machine while developing", 
     assert.equal(await ask({ env: "development" }, far), 404, far);
   }
   const forwarded = { "x-forwarded-for": "127.0.0.1" };
-  assert.equal(await ask({ env: "development" }, "127.0.0.1", forwarded), 404, "a proxy is near, its client isn't");
+  assert.equal(
+    await ask({ env: "development" }, "127.0.0.1", forwarded),
+    404,
+    "a proxy is near, its client isn't",
+  );
 });
 
 // Guards against counters by address, which grow without end, and requests that aren't counted.
 test("requests are counted by route and status", async (t) => {
   const http = testHttp(t, none);
-  for (const url of ["/health", "/health", "/nothing/1", "/nothing/2", "/metrics"]) await http.app.inject(url);
+  for (const url of ["/health", "/health", "/nothing/1", "/nothing/2", "/metrics"])
+    await http.app.inject(url);
   const { payload, headers } = await http.app.inject("/metrics");
   assert.match(String(headers["content-type"]), /^text\/plain; version=0\.0\.4/);
-  assert.match(payload, /^plimsoll_http_requests_total\{method="GET",route="\/health",status="200"\} 2$/m);
-  assert.match(payload, /^plimsoll_http_requests_total\{method="any",route="unmatched",status="404"\} 2$/m);
-  assert.match(payload, /^plimsoll_http_request_duration_seconds_bucket\{method="GET",route="\/health",le="\+Inf"\} 2$/m);
-  assert.match(payload, /^plimsoll_http_request_duration_seconds_count\{method="GET",route="\/health"\} 2$/m);
+  assert.match(
+    payload,
+    /^plimsoll_http_requests_total\{method="GET",route="\/health",status="200"\} 2$/m,
+  );
+  assert.match(
+    payload,
+    /^plimsoll_http_requests_total\{method="any",route="unmatched",status="404"\} 2$/m,
+  );
+  assert.match(
+    payload,
+    /^plimsoll_http_request_duration_seconds_bucket\{method="GET",route="\/health",le="\+Inf"\} 2$/m,
+  );
+  assert.match(
+    payload,
+    /^plimsoll_http_request_duration_seconds_count\{method="GET",route="\/health"\} 2$/m,
+  );
   assert.match(payload, /^# TYPE plimsoll_http_request_duration_seconds histogram$/m);
   assert.ok(!payload.includes("nothing"));
 });
 
 // Guards against a metrics port that serves, or tells, anything else.
 test("metrics may have a port of their own", async (t) => {
-  const server = await startMetricsServer(createMetrics(), { host: "127.0.0.1", port: 0, metricsToken: "tok" });
+  const server = await startMetricsServer(createMetrics(), {
+    host: "127.0.0.1",
+    port: 0,
+    metricsToken: "tok",
+  });
   t.after(() => server.stop());
-  const ask = (path: string, headers = {}) => fetch(`http://127.0.0.1:${server.port}${path}`, { headers });
+  const ask = (path: string, headers = {}) =>
+    fetch(`http://127.0.0.1:${server.port}${path}`, { headers });
   const good = await ask("/metrics", { authorization: "Bearer tok" });
   assert.match(await good.text(), /plimsoll_/);
   assert.equal((await ask("/metrics")).status, 401);

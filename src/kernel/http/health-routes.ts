@@ -8,10 +8,7 @@ import { identityErrors } from "../identity/errors.ts";
 import { requestErrors } from "../errors.ts";
 import { strict } from "./schemas.ts";
 
-const Alive = strict(
-  { status: Type.Literal("ok", { examples: ["ok"] }) },
-  { title: "Alive" },
-);
+const Alive = strict({ status: Type.Literal("ok", { examples: ["ok"] }) }, { title: "Alive" });
 
 const Dependency = strict({
   ok: Type.Boolean({ examples: [true] }),
@@ -62,7 +59,8 @@ export function healthRoutes(app: App, options: HealthRouteOptions): void {
     {
       schema: {
         summary: "Should the process be given work",
-        description: "503 while a required dependency is down, and from the moment it is told to stop.",
+        description:
+          "503 while a required dependency is down, and from the moment it is told to stop.",
         tags: ["health"],
         response: { 200: Readiness, 503: Readiness },
       },
@@ -127,7 +125,8 @@ export async function startMetricsServer(
   const server = createServer({ requestTimeout: SCRAPE_TIMEOUT_MS }, (request, response) => {
     const asksFor = `${request.method} ${request.url?.split("?", 1)[0]}`;
     if (asksFor !== "GET /metrics") return response.writeHead(404).end();
-    const permitted = metricsToken === undefined || mayScrape(request, { metricsToken, production: true });
+    const permitted =
+      metricsToken === undefined || mayScrape(request, { metricsToken, production: true });
     if (!permitted) return response.writeHead(401, { "www-authenticate": "Bearer" }).end();
     metrics.expose().then(
       ({ contentType, text }) => response.writeHead(200, { "content-type": contentType }).end(text),

@@ -57,7 +57,18 @@ test("nesting is refused beyond the limit, however it is spelled", () => {
 
 // Guards against bad syntax that is reported as something else, or that the scan trips over.
 test("bad syntax is malformed", () => {
-  const bad = ['{"a":1', '{"a":1,}', "{'a':1}", "nul", '"\\x"', '"open', "[1 2]", "]", "}{", "\ufeff{}"];
+  const bad = [
+    '{"a":1',
+    '{"a":1,}',
+    "{'a':1}",
+    "nul",
+    '"\\x"',
+    '"open',
+    "[1 2]",
+    "]",
+    "}{",
+    "\ufeff{}",
+  ];
   for (const text of [...bad, '{"a":"\u0001"}', "{} {}", '{"a":NaN}', '{"a":01}', " "]) {
     assert.equal(refusal(text)?.code, "ERR_REQUEST_MALFORMED", JSON.stringify(text));
   }
@@ -65,8 +76,12 @@ test("bad syntax is malformed", () => {
 
 // Guards against the scan refusing, or changing, anything that is good.
 test("every other value arrives as JSON.parse has it", () => {
-  const name = fc.string({ maxLength: 20 }).filter((key) => key !== "__proto__" && key !== "prototype");
-  const text = fc.string({ maxLength: 50, unit: "grapheme" }).filter((value) => !value.includes("\0"));
+  const name = fc
+    .string({ maxLength: 20 })
+    .filter((key) => key !== "__proto__" && key !== "prototype");
+  const text = fc
+    .string({ maxLength: 50, unit: "grapheme" })
+    .filter((value) => !value.includes("\0"));
   const { value } = fc.letrec((tie) => ({
     value: fc.oneof(
       { depthSize: "small", maxDepth: 6 },
@@ -75,7 +90,11 @@ test("every other value arrives as JSON.parse has it", () => {
       fc.boolean(),
       fc.constant(null),
       fc.array(tie("value"), { maxLength: 4 }),
-      fc.dictionary(name.filter((key) => !key.includes("\0")), tie("value"), { maxKeys: 4 }),
+      fc.dictionary(
+        name.filter((key) => !key.includes("\0")),
+        tie("value"),
+        { maxKeys: 4 },
+      ),
     ),
   }));
   const spacing = fc.constantFrom(undefined, 1, "\t");

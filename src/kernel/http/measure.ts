@@ -25,9 +25,7 @@ export interface RequestMeter {
 export function createRequestMeter(metrics: Metrics): RequestMeter {
   const all = new Map<string, RouteStats>();
   const register = (metric: object) =>
-    metrics.registry.registerMetric(
-      metric as Parameters<Metrics["registry"]["registerMetric"]>[0],
-    );
+    metrics.registry.registerMetric(metric as Parameters<Metrics["registry"]["registerMetric"]>[0]);
   register(
     collected("plimsoll_http_requests_total", "Requests answered.", "counter", () =>
       [...all.values()].flatMap((stats) => counts(stats)),
@@ -59,7 +57,8 @@ export function createRequestMeter(metrics: Metrics): RequestMeter {
       stats.statuses.set(status, (stats.statuses.get(status) ?? 0) + 1);
       stats.sumSeconds += seconds;
       let bucket = 0;
-      while (bucket < boundsSeconds.length && seconds > (boundsSeconds[bucket] as number)) bucket += 1;
+      while (bucket < boundsSeconds.length && seconds > (boundsSeconds[bucket] as number))
+        bucket += 1;
       (stats.buckets[bucket] as number) += 1;
     },
   };

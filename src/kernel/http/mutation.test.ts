@@ -55,7 +55,10 @@ async function start(t: TestContext, lockTimeoutMs = 5_000): Promise<Bench> {
   closing.unshift(() => owner.end());
   for (const [slug, { id }] of Object.entries({ aa: tenantA, bb: tenantB })) {
     const values = [id, slug];
-    await owner.query("insert into platform.tenant (id, slug, name, isolation) values ($1, $2, $2, 'shared')", values);
+    await owner.query(
+      "insert into platform.tenant (id, slug, name, isolation) values ($1, $2, $2, 'shared')",
+      values,
+    );
   }
   const clock = manualClock();
   const gate: Gate = { entered: 0, hold: null };
@@ -98,7 +101,10 @@ const routes = (db: Db, clock: ManualClock, gate: Gate) => (app: App) => {
   );
   app.delete(
     "/things",
-    { schema: { summary: "All", response: { 204: NoContent } }, config: { permission: "thing:delete" } },
+    {
+      schema: { summary: "All", response: { 204: NoContent } },
+      config: { permission: "thing:delete" },
+    },
     (request, reply) =>
       mutate(request, reply, 204, async (tx) => void (await tx.query("delete from thing"))),
   );
@@ -123,7 +129,13 @@ async function post(http: TestHttp, { key, name = "x", as = "ada", url = "/thing
   });
   const { etag, location, "content-type": type, "idempotent-replayed": replayed } = answer.headers;
   const same = JSON.stringify([answer.statusCode, answer.payload, etag, location, type]);
-  return { status: answer.statusCode, body: answer.json(), headers: answer.headers, same, replayed };
+  return {
+    status: answer.statusCode,
+    body: answer.json(),
+    headers: answer.headers,
+    same,
+    replayed,
+  };
 }
 
 async function things(owner: pg.Client): Promise<number> {
@@ -150,7 +162,10 @@ test("a change is answered with its version and its place, after it was committe
     url: "/api/v1/things",
     headers: { authorization: "Bearer ada" },
   });
-  assert.deepEqual([gone.statusCode, gone.payload, gone.headers["content-type"]], [204, "", undefined]);
+  assert.deepEqual(
+    [gone.statusCode, gone.payload, gone.headers["content-type"]],
+    [204, "", undefined],
+  );
   const { rows } = await owner.query("select count(*)::int as count from platform.idempotency");
   assert.deepEqual(rows, [{ count: 0 }], "nothing is kept without a key, or of a refusal");
 });
@@ -204,7 +219,8 @@ test("a key belongs to one request of one caller", async (t) => {
   for (const other of [{ name: "y" }, { url: "/others" }, { url: "/things?x" }]) {
     const refused = await post(http, { key: "k", ...other });
     assert.equal(refused.status, 422, JSON.stringify(other));
-    if (!other.url?.includes("?")) assert.equal(refused.body.code, "ERR_REQUEST_IDEMPOTENCY_KEY_REUSED");
+    if (!other.url?.includes("?"))
+      assert.equal(refused.body.code, "ERR_REQUEST_IDEMPOTENCY_KEY_REUSED");
   }
   assert.equal(await things(owner), 1);
   const stranger = await post(http, { key: "k", as: "eve" });
@@ -252,7 +268,11 @@ test("after a day a key is new again, and old answers can be purged", async (t) 
   assert.equal((await post(http, { key: "old", name: "another" })).replayed, "true");
   await post(http, { key: "fresh" });
   await owner.query("update platform.idempotency set expires_at = now() where key = 'old'");
-  assert.equal(await db.inTenant(tenantB, (tx) => purgeIdempotency(tx)), 0, "another tenant's stay");
+  assert.equal(
+    await db.inTenant(tenantB, (tx) => purgeIdempotency(tx)),
+    0,
+    "another tenant's stay",
+  );
   assert.equal(await db.inTenant(tenantA, (tx) => purgeIdempotency(tx)), 1);
   const left = await owner.query("select key from platform.idempotency");
   assert.deepEqual(left.rows, [{ key: "fresh" }]);
@@ -268,7 +288,10 @@ test("a duplicate of a request that takes too long is told to come back", async 
   const first = post(http, { key: "slow" });
   while (gate.entered === 0) await new Promise((resolve) => setImmediate(resolve));
   const elsewhere = await post(second, { key: "slow" });
-  assert.deepEqual([elsewhere.status, elsewhere.body.code], [409, "ERR_REQUEST_IDEMPOTENCY_IN_FLIGHT"]);
+  assert.deepEqual(
+    [elsewhere.status, elsewhere.body.code],
+    [409, "ERR_REQUEST_IDEMPOTENCY_IN_FLIGHT"],
+  );
   assert.equal(elsewhere.headers["retry-after"], "1");
   const here = post(http, { key: "slow" });
   for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve));

@@ -41,8 +41,19 @@ test("every error becomes the problem that it is", () => {
     [pgError("23502"), 500, "INTERNAL"],
     [new TypeError("x is not a function"), 500, "INTERNAL"],
     [Object.assign(new Error("mine"), { statusCode: 404, status: 404 }), 500, "INTERNAL"],
-    [Object.assign(new Error("fst"), { code: "FST_ERR_CTP_INVALID_MEDIA_TYPE", statusCode: 415 }), 415, "UNSUPPORTED_MEDIA_TYPE"],
-    [Object.assign(new Error("fst"), { code: "FST_ERR_REP_INVALID_PAYLOAD_TYPE", statusCode: 500 }), 500, "INTERNAL"],
+    [
+      Object.assign(new Error("fst"), { code: "FST_ERR_CTP_INVALID_MEDIA_TYPE", statusCode: 415 }),
+      415,
+      "UNSUPPORTED_MEDIA_TYPE",
+    ],
+    [
+      Object.assign(new Error("fst"), {
+        code: "FST_ERR_REP_INVALID_PAYLOAD_TYPE",
+        statusCode: 500,
+      }),
+      500,
+      "INTERNAL",
+    ],
     ["a string", 500, "INTERNAL"],
     [undefined, 500, "INTERNAL"],
     [null, 500, "INTERNAL"],
@@ -50,7 +61,11 @@ test("every error becomes the problem that it is", () => {
   ];
   for (const [error, status, name] of cases) {
     const problem = problemOf(error);
-    assert.deepEqual([problem.status, problem.code], [status, `ERR_REQUEST_${name}`], String(error));
+    assert.deepEqual(
+      [problem.status, problem.code],
+      [status, `ERR_REQUEST_${name}`],
+      String(error),
+    );
     const text = problemText(problem, "/x", "id");
     assert.ok(!/secret|shop|srv|ada@|select|10\.0\.0\.5|not a function|mine|fst/.test(text), text);
   }
@@ -65,12 +80,26 @@ test("the document has its members in one order, and those of its kind", () => {
   });
   const document = JSON.parse(problemText(problem, "/api/v1/x", "r1"));
   assert.deepEqual(Object.keys(document), [
-    "type", "title", "status", "detail", "instance", "code", "requestId", "errors", "allowedTransitions",
+    "type",
+    "title",
+    "status",
+    "detail",
+    "instance",
+    "code",
+    "requestId",
+    "errors",
+    "allowedTransitions",
   ]);
   assert.equal(document.type, "/docs/errors#ERR_REQUEST_CONFLICT");
   assert.equal(document.detail, "The request conflicts with what is already stored.");
   const [head = "", body = ""] = rawProblem(requestErrors.timeout(), "r2").split("\r\n\r\n");
-  assert.match(head, new RegExp(`^HTTP/1\\.1 408 Request Timeout\r\n.*content-length: ${Buffer.byteLength(body)}`, "s"));
+  assert.match(
+    head,
+    new RegExp(
+      `^HTTP/1\\.1 408 Request Timeout\r\n.*content-length: ${Buffer.byteLength(body)}`,
+      "s",
+    ),
+  );
 });
 
 // Guards against a stack, a query or a file name in an answer, and against losing them in the log.
@@ -82,7 +111,11 @@ test("an unexpected error is logged with its cause and tells the caller nothing"
     app.get("/boom", { schema, config }, () => {
       throw pgError("42P01");
     });
-    app.get("/off-schema", { schema: { ...schema, response: { 200: strict({ a: strict({}) }) } }, config }, () => ({}) as never);
+    app.get(
+      "/off-schema",
+      { schema: { ...schema, response: { 200: strict({ a: strict({}) }) } }, config },
+      () => ({}) as never,
+    );
     app.get("/tagged", { schema, config }, (_request, reply) => {
       reply.headers({ etag: '"1"', location: "/x", "content-disposition": "attachment" });
       throw requestErrors.conflict();
@@ -115,7 +148,8 @@ test("an unexpected error is logged with its cause and tells the caller nothing"
   assert.equal((await ask("/rejects")).statusCode, 500);
   const tagged = await ask("/tagged");
   assert.equal(tagged.statusCode, 409);
-  for (const name of ["etag", "location", "content-disposition"]) assert.equal(tagged.headers[name], undefined);
+  for (const name of ["etag", "location", "content-disposition"])
+    assert.equal(tagged.headers[name], undefined);
   assert.equal((await ask("/broken")).headers["retry-after"], "2");
 });
 
@@ -126,7 +160,11 @@ test("a problem brings its own headers", async (t) => {
       "/busy",
       { schema: { summary: "x", response: { 200: strict({}) } }, config: { public: true } },
       () => {
-        throw new Problem("ERR_X_BUSY", { status: 503, title: "Busy" }, { headers: { "Retry-After": "17" } });
+        throw new Problem(
+          "ERR_X_BUSY",
+          { status: 503, title: "Busy" },
+          { headers: { "Retry-After": "17" } },
+        );
       },
     );
   });

@@ -19,11 +19,18 @@ interface Proxy {
 async function startProxy(t: TestContext, target: string): Promise<Proxy> {
   const to = new URL(target);
   const sockets = new Set<Socket>();
-  const proxy: Proxy = { url: "", manner: "pass", cut: () => sockets.forEach((one) => one.destroy()) };
+  const proxy: Proxy = {
+    url: "",
+    manner: "pass",
+    cut: () => sockets.forEach((one) => one.destroy()),
+  };
   const server = createServer((inside) => {
     if (proxy.manner === "refuse") return inside.destroy();
     const outside = connect({ host: to.hostname, port: Number(to.port) || 6379 });
-    for (const [from, other] of [[inside, outside], [outside, inside]] as const) {
+    for (const [from, other] of [
+      [inside, outside],
+      [outside, inside],
+    ] as const) {
       sockets.add(from);
       from.on("data", (bytes) => {
         if (proxy.manner === "pass") other.write(bytes);

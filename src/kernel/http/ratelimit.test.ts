@@ -10,7 +10,11 @@ import { tenantA, testCaller, testHttp } from "./test-server.ts";
 const response = { 200: strict({}) };
 
 function routes(app: App): void {
-  app.get("/mine", { schema: { summary: "x", response }, config: { permission: "thing:read" } }, () => ({}));
+  app.get(
+    "/mine",
+    { schema: { summary: "x", response }, config: { permission: "thing:read" } },
+    () => ({}),
+  );
   app.get("/open", { schema: { summary: "x", response }, config: { public: true } }, () => ({}));
 }
 
@@ -40,22 +44,26 @@ test("a bucket never gives more than its burst at once, and always what it says 
     burst: fc.integer({ min: 1, max: 2_000 }),
   });
   fc.assert(
-    fc.property(limits, fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 10 }), (limit, pauses) => {
-      const clock = manualClock();
-      const buckets = localBuckets(clock);
-      for (const pauseMs of [0, ...pauses]) {
-        clock.advance(pauseMs);
-        const first = buckets.take("a", limit) as Verdict;
-        let passed = first.allowed ? 1 : 0;
-        if (!first.allowed) assert.ok(first.retryInMs > 0 && first.remaining === 0);
-        for (let n = 0; n < first.remaining; n += 1) {
-          assert.ok((buckets.take("a", limit) as Verdict).allowed, "what remains can be used");
-          passed += 1;
+    fc.property(
+      limits,
+      fc.array(fc.integer({ min: 0, max: 5_000 }), { maxLength: 10 }),
+      (limit, pauses) => {
+        const clock = manualClock();
+        const buckets = localBuckets(clock);
+        for (const pauseMs of [0, ...pauses]) {
+          clock.advance(pauseMs);
+          const first = buckets.take("a", limit) as Verdict;
+          let passed = first.allowed ? 1 : 0;
+          if (!first.allowed) assert.ok(first.retryInMs > 0 && first.remaining === 0);
+          for (let n = 0; n < first.remaining; n += 1) {
+            assert.ok((buckets.take("a", limit) as Verdict).allowed, "what remains can be used");
+            passed += 1;
+          }
+          assert.ok(!(buckets.take("a", limit) as Verdict).allowed);
+          assert.ok(passed <= limit.burst);
         }
-        assert.ok(!(buckets.take("a", limit) as Verdict).allowed);
-        assert.ok(passed <= limit.burst);
-      }
-    }),
+      },
+    ),
     { numRuns: 50 },
   );
   assert.deepEqual(judge({ name: "x", perMinute: 60, burst: 1 }, 500), {
@@ -102,14 +110,18 @@ test("a tenant is limited by itself, is told so, and may have a limit of its own
   const first = await ask("ada");
   assert.equal(first.headers["ratelimit-policy"], '"tenant";q=120;w=60');
   assert.equal(first.headers.ratelimit, '"tenant";r=119;t=1');
-  const statuses = await Promise.all(Array.from({ length: 199 }, async () => (await ask("ada")).statusCode));
+  const statuses = await Promise.all(
+    Array.from({ length: 199 }, async () => (await ask("ada")).statusCode),
+  );
   assert.equal(statuses.filter((status) => status === 200).length, 119);
   const refused = await ask("bob");
   assert.equal(refused.statusCode, 429, "the tenant's other people share its bucket");
   assert.equal(refused.json().code, "ERR_REQUEST_RATE_LIMITED");
   assert.equal(refused.headers["retry-after"], "1");
   assert.equal(refused.headers.ratelimit, '"tenant";r=0;t=60');
-  const neighbour = await Promise.all(Array.from({ length: 60 }, async () => (await ask("eve")).statusCode));
+  const neighbour = await Promise.all(
+    Array.from({ length: 60 }, async () => (await ask("eve")).statusCode),
+  );
   assert.ok(neighbour.every((status) => status === 200));
   assert.equal((await ask("eve")).statusCode, 429);
   http.clock.advance(1_000);
@@ -125,7 +137,8 @@ test("an address is limited by itself: a hundred a minute, twenty at once", asyn
   for (let n = 0; n < 8; n += 1) assert.equal(await ask("/api/v1/open"), 200);
   for (let n = 0; n < 6; n += 1) assert.equal(await ask("/api/v1/mine"), 401);
   for (let n = 0; n < 6; n += 1) assert.equal(await ask("/api/v1/nothing"), 404);
-  for (const url of ["/api/v1/open", "/api/v1/mine", "/api/v1/nothing"]) assert.equal(await ask(url), 429);
+  for (const url of ["/api/v1/open", "/api/v1/mine", "/api/v1/nothing"])
+    assert.equal(await ask(url), 429);
   assert.equal(await ask("/health"), 200, "probes are not counted");
   assert.equal(await ask("/api/v1/open", "192.0.2.8"), 200);
   assert.equal(await ask("/api/v1/mine", "192.0.2.7", { authorization: "Bearer ada" }), 200);
@@ -139,7 +152,13 @@ test("an address is limited by itself: a hundred a minute, twenty at once", asyn
 
 // Guards against a forwarded address that anybody can make up.
 test("a forwarded address counts only from a proxy that is trusted", async (t) => {
-  for (const [trustProxy, status] of [[false, 429], [true, 200], [["10.0.0.0/8"], 200], [["172.16.0.0/12"], 429], [1, 200]] as const) {
+  for (const [trustProxy, status] of [
+    [false, 429],
+    [true, 200],
+    [["10.0.0.0/8"], 200],
+    [["172.16.0.0/12"], 429],
+    [1, 200],
+  ] as const) {
     const { app } = testHttp(t, routes, {
       config: { trustProxy },
       limits: { anonymousPerMinute: 1, anonymousBurst: 1 },

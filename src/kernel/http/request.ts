@@ -61,7 +61,8 @@ function faultOfHead({ raw }: FastifyRequest): Error | null {
   const coding = headers["transfer-encoding"];
   if (coding !== undefined && coding.toLowerCase() !== "chunked") {
     return requestErrors.malformed({
-      detail: "Where such a request's body ends can't be known; send it in chunks or with its length.",
+      detail:
+        "Where such a request's body ends can't be known; send it in chunks or with its length.",
       headers: { connection: "close" },
     });
   }

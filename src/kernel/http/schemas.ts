@@ -6,7 +6,12 @@ import { type Static, type TProperties, type TSchema, Type } from "typebox";
  */
 export function strict<Properties extends TProperties>(
   properties: Properties,
-  options: { title?: string; description?: string; minProperties?: number; examples?: unknown[] } = {},
+  options: {
+    title?: string;
+    description?: string;
+    minProperties?: number;
+    examples?: unknown[];
+  } = {},
 ) {
   return Type.Object(properties, { ...options, additionalProperties: false });
 }
@@ -100,7 +105,9 @@ export const ProblemDocument = Type.Object(
     errors: Type.Optional(
       Type.Array(
         Type.Object({
-          path: Type.String({ description: "A JSON Pointer into the body, or `query.limit`-like." }),
+          path: Type.String({
+            description: "A JSON Pointer into the body, or `query.limit`-like.",
+          }),
           message: Type.String(),
         }),
       ),

@@ -16,13 +16,20 @@ const read = { permission: "thing:read" };
 
 function routes(app: App): void {
   const querystring = strict({ q: Type.Optional(Type.String()), n: Type.Optional(Type.Integer()) });
-  app.get("/things", { schema: { summary: "List", querystring, response }, config: read }, (request) => ({
-    query: request.query,
-    id: request.id,
-  }));
+  app.get(
+    "/things",
+    { schema: { summary: "List", querystring, response }, config: read },
+    (request) => ({
+      query: request.query,
+      id: request.id,
+    }),
+  );
   app.post(
     "/notes",
-    { schema: { summary: "Note", body: strict({ a: Type.String() }), response }, config: { permission: "thing:create" } },
+    {
+      schema: { summary: "Note", body: strict({ a: Type.String() }), response },
+      config: { permission: "thing:create" },
+    },
     () => ({}),
   );
   app.get(
@@ -87,7 +94,10 @@ test("a malformed address or host is 4xx with a problem document", async (t) => 
   const http = testHttp(t, routes);
   const url = await http.listen();
   const ask = (target: string, headers = "Host: x\r\n") =>
-    rawExchange(url, `GET ${target} HTTP/1.1\r\n${headers}Authorization: ${authorization}\r\nConnection: close\r\n\r\n`);
+    rawExchange(
+      url,
+      `GET ${target} HTTP/1.1\r\n${headers}Authorization: ${authorization}\r\nConnection: close\r\n\r\n`,
+    );
   const cases: [string, RegExp][] = [
     ["/api/v1/things/%zz", /^HTTP\/1\.1 400 /],
     ["/api/v1/things/%ff", /^HTTP\/1\.1 400 /],
@@ -132,7 +142,11 @@ test("an unknown path is 404, a wrong method 405 with what is possible, OPTIONS 
   const options = await ask("OPTIONS", "/api/v1/things");
   assert.deepEqual([options.statusCode, options.headers.allow], [204, "GET, HEAD, OPTIONS"]);
   assert.equal((await ask("OPTIONS", "/api/v1/nothing")).statusCode, 404);
-  const head = await app.inject({ method: "HEAD", url: "/api/v1/things", headers: { authorization } });
+  const head = await app.inject({
+    method: "HEAD",
+    url: "/api/v1/things",
+    headers: { authorization },
+  });
   assert.deepEqual([head.statusCode, head.payload], [200, ""]);
   assert.equal((await ask("HEAD", "/api/v1/things")).statusCode, 401);
 });
@@ -146,7 +160,10 @@ test("a request id is taken if it is safe, made if not, and a trace is continued
   const given = await ask({ "x-request-id": "job-17/a.b:c", traceparent });
   assert.equal(given.headers["x-request-id"], "job-17/a.b:c");
   assert.equal(given.json().id, "job-17/a.b:c");
-  assert.match(String(given.headers.traceresponse), /^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/);
+  assert.match(
+    String(given.headers.traceresponse),
+    /^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/,
+  );
   const line = http.lines.at(-1);
   assert.equal(line?.requestId, "job-17/a.b:c");
   assert.equal(line?.trace, "0af7651916cd43dd8448eb211c80319c");
@@ -155,7 +172,12 @@ test("a request id is taken if it is safe, made if not, and a trace is continued
     const made = await ask({ "x-request-id": unsafe });
     assert.match(String(made.headers["x-request-id"]), /^[0-9a-f-]{36}$/, unsafe);
   }
-  for (const invalid of ["00-0-0-0", `ff${traceparent.slice(2)}`, `${traceparent}-more`, `00-${"0".repeat(32)}-b7ad6b7169203331-01`]) {
+  for (const invalid of [
+    "00-0-0-0",
+    `ff${traceparent.slice(2)}`,
+    `${traceparent}-more`,
+    `00-${"0".repeat(32)}-b7ad6b7169203331-01`,
+  ]) {
     assert.equal((await ask({ traceparent: invalid })).headers.traceresponse, undefined, invalid);
   }
   assert.ok((await ask({ traceparent: `01${traceparent.slice(2)}-more` })).headers.traceresponse);
@@ -178,7 +200,10 @@ test("headers keep browsers strict, and only listed origins may read answers", a
     });
   const plain = await from();
   assert.equal(plain.headers["x-content-type-options"], "nosniff");
-  assert.match(String(plain.headers["content-security-policy"]), /default-src 'none'.*frame-ancestors 'none'/);
+  assert.match(
+    String(plain.headers["content-security-policy"]),
+    /default-src 'none'.*frame-ancestors 'none'/,
+  );
   assert.equal(plain.headers["referrer-policy"], "no-referrer");
   assert.match(String(plain.headers["strict-transport-security"]), /max-age=\d{8}/);
   assert.equal(plain.headers["cache-control"], "no-store");
@@ -191,9 +216,18 @@ test("headers keep browsers strict, and only listed origins may read answers", a
   assert.equal(preflight.headers["access-control-allow-methods"], "GET, HEAD");
   assert.match(String(preflight.headers["access-control-allow-headers"]), /Idempotency-Key/);
   const foreign = [
-    "null", "*", "https://evil.example", "http://app.example.com", "https://app.example.com:8443",
-    "https://evil-app.example.com", "https://app.example.com.evil.example", "https://sub.app.example.com",
-    "https://APP.example.com", "https://app.example.com ", "", "https://plimsoll.example.com",
+    "null",
+    "*",
+    "https://evil.example",
+    "http://app.example.com",
+    "https://app.example.com:8443",
+    "https://evil-app.example.com",
+    "https://app.example.com.evil.example",
+    "https://sub.app.example.com",
+    "https://APP.example.com",
+    "https://app.example.com ",
+    "",
+    "https://plimsoll.example.com",
   ];
   for (const origin of foreign) {
     for (const method of ["GET", "OPTIONS"] as const) {
@@ -233,19 +267,44 @@ test("TLS is served from the certificate and key files", async (t) => {
   const certFile = join(folder, "cert.pem");
   const keyFile = join(folder, "key.pem");
   try {
-    execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", keyFile, "-out", certFile, "-days", "1", "-subj", "/CN=localhost"], { stdio: "ignore" });
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-keyout",
+        keyFile,
+        "-out",
+        certFile,
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+      ],
+      { stdio: "ignore" },
+    );
   } catch {
     return t.skip("needs the openssl command to make a certificate");
   }
   const http = testHttp(t, routes, { config: { tls: { certFile, keyFile } } });
   const url = (await http.listen()).replace("http:", "https:");
   const agent = new Agent({ rejectUnauthorized: false });
-  const { status, hsts } = await new Promise<{ status?: number; hsts?: string }>((resolve, reject) => {
-    get(`${url}/health`, { agent }, (answer) => {
-      answer.resume();
-      resolve({ status: answer.statusCode ?? 0, hsts: String(answer.headers["strict-transport-security"]) });
-    }).on("error", reject);
-  });
+  const { status, hsts } = await new Promise<{ status?: number; hsts?: string }>(
+    (resolve, reject) => {
+      get(`${url}/health`, { agent }, (answer) => {
+        answer.resume();
+        resolve({
+          status: answer.statusCode ?? 0,
+          hsts: String(answer.headers["strict-transport-security"]),
+        });
+      }).on("error", reject);
+    },
+  );
   agent.destroy();
   assert.equal(status, 200);
   assert.match(String(hsts), /max-age=/);

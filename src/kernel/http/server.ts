@@ -143,7 +143,11 @@ export function createHttp(options: HttpOptions): Http {
       const of = serviceName === "" ? "" : ` of service "${serviceName}"`;
       throw new Error(`The route ${route.method} ${route.url}${of} ${fault}`);
     }
-    guardRoute(route, { authenticate: options.authenticate, limiter, permissions: options.permissions });
+    guardRoute(route, {
+      authenticate: options.authenticate,
+      limiter,
+      permissions: options.permissions,
+    });
     expectBody(route);
     sealCursors(route, cursors);
     const stats = meter.route(String(route.method), route.url);
@@ -287,4 +291,3 @@ function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRou
     });
   });
 }
-

@@ -51,9 +51,11 @@ async function listen({ url }: Bench, as = "ada") {
   const reading = (async () => {
     for await (const chunk of answer.body ?? []) received.text += Buffer.from(chunk).toString();
   })();
-  reading.catch(() => {}).finally(() => {
-    received.over = true;
-  });
+  reading
+    .catch(() => {})
+    .finally(() => {
+      received.over = true;
+    });
   return { answer, received, abort };
 }
 
@@ -85,7 +87,10 @@ test("events arrive as they are sent, with heartbeats in between", async (t) => 
 // Guards against a name or id that smuggles in an event of its own.
 test("an event is what it was, whatever its parts hold", () => {
   assert.equal(eventText({ data: "a\r\n\r\ndata: b" }), 'data: "a\\r\\n\\r\\ndata: b"\n\n');
-  assert.equal(eventText({ id: "1\n\ndata: x", event: "a\rb\0", data: 1 }), "id: 1data: x\nevent: ab\ndata: 1\n\n");
+  assert.equal(
+    eventText({ id: "1\n\ndata: x", event: "a\rb\0", data: 1 }),
+    "id: 1data: x\nevent: ab\ndata: 1\n\n",
+  );
 });
 
 // Guards against memory filled with events that a client never reads.

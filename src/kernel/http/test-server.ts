@@ -35,8 +35,14 @@ export interface TestHttpOptions {
   clock?: ManualClock;
 }
 
-export const tenantA: TenantRef = { id: "0a000000-0000-7000-8000-000000000001", isolation: "shared" };
-export const tenantB: TenantRef = { id: "0b000000-0000-7000-8000-000000000002", isolation: "shared" };
+export const tenantA: TenantRef = {
+  id: "0a000000-0000-7000-8000-000000000001",
+  isolation: "shared",
+};
+export const tenantB: TenantRef = {
+  id: "0b000000-0000-7000-8000-000000000002",
+  isolation: "shared",
+};
 
 export const testPermissions: PermissionCatalogue = {
   "thing:read": { title: "See things", user: "all" },
@@ -47,7 +53,9 @@ export const testPermissions: PermissionCatalogue = {
 
 /** A caller by name: `Bearer ada` is a tenant admin of A, `bob` a user of A, `eve` an admin of B. */
 export function testCaller(name: string): Principal | null {
-  const all = new Map(Object.keys(testPermissions).map((permission) => [permission, "all" as const]));
+  const all = new Map(
+    Object.keys(testPermissions).map((permission) => [permission, "all" as const]),
+  );
   const user = new Map<string, "all" | "own">([
     ["thing:read", "all"],
     ["thing:update", "own"],

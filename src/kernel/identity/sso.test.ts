@@ -1,6 +1,4 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
 import type { OidcConfig } from "../config.ts";
 import {
@@ -12,6 +10,7 @@ import {
   type TestIdentity,
   testClient,
 } from "../testing/identity.ts";
+import { providerClient, startProvider, walkThrough } from "../testing/oidc-provider.ts";
 import { login } from "./accounts.ts";
 import { updateMember } from "./members.ts";
 import { createOidc, localPath, type Oidc } from "./oidc.ts";
@@ -19,7 +18,6 @@ import { setUserActive } from "./people.ts";
 import { signInWithSso } from "./sso.ts";
 
 const redirectUri = "http://127.0.0.1:7070/api/v1/auth/oidc/callback";
-const client = { id: "plimsoll", secret: "a secret of the test client" };
 
 /** What the provider says of an account; by the name that is typed at its sign-in page. */
 const people: Record<string, Record<string, unknown>> = {
@@ -28,75 +26,6 @@ const people: Record<string, Record<string, unknown>> = {
   ada: { email: "ada@example.com", email_verified: true, name: "Other Ada", groups: ["acme"] },
   cat: { email: "cat@else.example", email_verified: true, name: "Cat", groups: ["elsewhere"] },
 };
-
-/** A real OpenID provider on loopback; its own development pages ask for a name and for consent. */
-async function startProvider(t: TestContext): Promise<string> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  t.after(() => new Promise((resolve) => server.close(resolve)).then(() => {}));
-  t.after(() => server.closeAllConnections());
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const name = "oidc-provider";
-  const warn = console.warn;
-  console.warn = () => {};
-  const { default: Provider } = await import(name);
-  const provider = new Provider(issuer, {
-    clients: [
-      {
-        client_id: client.id,
-        client_secret: client.secret,
-        redirect_uris: [redirectUri],
-        token_endpoint_auth_method: "client_secret_post",
-      },
-    ],
-    ttl: { Interaction: 600, Session: 600, Grant: 600, AccessToken: 600, IdToken: 600 },
-    pkce: { required: () => true },
-    scopes: ["openid", "email", "profile"],
-    claims: { openid: ["sub"], email: ["email", "email_verified", "groups"], profile: ["name"] },
-    findAccount: (_: unknown, sub: string) => ({
-      accountId: sub,
-      claims: () => ({ sub, ...people[sub] }),
-    }),
-  });
-  console.warn = warn;
-  server.on("request", provider.callback());
-  return issuer;
-}
-
-/** Follows the provider's redirects and forms as a browser would; answers the callback's query. */
-async function walkThrough(start: string, who: string): Promise<string> {
-  const jar = new Map<string, string>();
-  let url = start;
-  let body: URLSearchParams | null = null;
-  for (let step = 0; step < 20; step += 1) {
-    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join("; ");
-    const answer: Response = await fetch(url, {
-      redirect: "manual",
-      headers: { cookie },
-      ...(body && { method: "POST", body }),
-    });
-    body = null;
-    for (const set of answer.headers.getSetCookie()) {
-      const [pair = ""] = set.split(";");
-      jar.set(pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1));
-    }
-    const location = answer.headers.get("location");
-    const text = await answer.text();
-    if (location) {
-      url = new URL(location, url).href;
-      if (url.startsWith(redirectUri)) return new URL(url).search;
-      continue;
-    }
-    const prompt = /name="prompt" value="(\w+)"/.exec(text)?.[1];
-    assert.ok(prompt, text.slice(0, 2_000));
-    body = new URLSearchParams({
-      prompt,
-      ...(prompt === "login" && { login: who, password: "x" }),
-    });
-    url = new URL(/action="([^"]+)"/.exec(text)?.[1] ?? "", url).href;
-  }
-  throw new Error("the provider never came back");
-}
 
 const policies = {
   for: (name: string) => ({
@@ -112,8 +41,8 @@ function connect(id: TestIdentity, issuer: string, config: Partial<OidcConfig> =
     policies,
     config: {
       issuer,
-      clientId: client.id,
-      clientSecret: client.secret,
+      clientId: providerClient.id,
+      clientSecret: providerClient.secret,
       tenantClaim: "groups",
       tenantMapping: { acme: "acme-ltd" },
       allowHttp: true,
@@ -124,12 +53,12 @@ function connect(id: TestIdentity, issuer: string, config: Partial<OidcConfig> =
 
 async function claimsOf(oidc: Oidc, who: string, returnTo = "/orders?x=1") {
   const { url, cookie } = await oidc.start(returnTo);
-  const query = await walkThrough(url, who);
+  const query = await walkThrough(url, redirectUri, who);
   return oidc.finish({ query, cookie });
 }
 
 async function startAll(t: TestContext) {
-  const issuer = await startProvider(t);
+  const issuer = await startProvider(t, { redirectUri, people });
   const id = await startIdentity(t);
   const acme = await registerPerson(id, "acme");
   const oidc = connect(id, issuer);
@@ -207,7 +136,7 @@ test("state, nonce, verifier and cookie must belong together", async (t) => {
   const failed = { code: "ERR_IDENTITY_SSO_FAILED" };
   const mine = await oidc.start("/");
   const other = await oidc.start("/");
-  const query = await walkThrough(mine.url, "ann");
+  const query = await walkThrough(mine.url, redirectUri, "ann");
   await assert.rejects(oidc.finish({ query, cookie: other.cookie }), failed);
   for (const cookie of ["", "junk", mine.cookie.slice(2), "A".repeat(3_000)]) {
     await assert.rejects(oidc.finish({ query, cookie }), failed);
@@ -217,7 +146,7 @@ test("state, nonce, verifier and cookie must belong together", async (t) => {
   await assert.rejects(oidc.finish({ query: "?error=access_denied&state=x", cookie }), failed);
   await assert.rejects(oidc.finish({ query: "", cookie }), failed);
   await assert.rejects(oidc.finish({ query: `${query}&state=twice`, cookie }), failed);
-  const again = await walkThrough(mine.url, "ann");
+  const again = await walkThrough(mine.url, redirectUri, "ann");
   await oidc.finish({ query: again, cookie });
   await assert.rejects(oidc.finish({ query: again, cookie }), failed);
   const late = await oidc.start("/");
@@ -244,7 +173,7 @@ test("plain HTTP needs to be allowed, and a dead provider is 503", async (t) => 
 test("without a tenant claim, the verified e-mail address's domain maps to a tenant", async (t) => {
   const { id, issuer } = await startAll(t);
   const mapping = { "acme.example": "acme-ltd" };
-  const { id: clientId, secret: clientSecret } = client;
+  const { id: clientId, secret: clientSecret } = providerClient;
   const config = { issuer, clientId, clientSecret, tenantMapping: mapping, allowHttp: true };
   const byDomain = createOidc({ ...id, redirectUri, policies, config });
   assert.deepEqual((await claimsOf(byDomain, "ann")).claims.tenantSlugs, ["acme-ltd"]);

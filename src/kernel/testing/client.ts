@@ -41,7 +41,7 @@ export function createClient(app: App, credentials: () => Promise<Headers>): Cli
       status: answer.statusCode,
       headers: answer.headers as Record<string, string>,
       text: answer.payload,
-      body: /json/.test(type) && answer.payload !== "" ? JSON.parse(answer.payload) : null,
+      body: /[/+]json/.test(type) && answer.payload !== "" ? JSON.parse(answer.payload) : null,
     };
   };
   const send =

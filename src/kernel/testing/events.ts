@@ -1,6 +1,7 @@
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import type { TestContext } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { type ManualClock, manualClock } from "../clock.ts";
 import { createDatabase } from "../db/pool.ts";
 import type { Db } from "../db/types.ts";
@@ -71,6 +72,23 @@ export async function eventHouse(t: TestContext): Promise<EventHouse> {
       return turn;
     },
   };
+}
+
+/**
+ * Waits until something holds that other connections or processes bring about, looking every few
+ * milliseconds and moving a held clock along; fails after 20 s.
+ */
+export async function eventually(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+  clock?: ManualClock,
+): Promise<void> {
+  for (let tries = 0; tries < 4_000; tries += 1) {
+    if (await holds()) return;
+    clock?.advance(20);
+    await delay(5);
+  }
+  throw new Error(`It never happened: ${what}`);
 }
 
 export interface Received {

@@ -1,5 +1,6 @@
 import { list, textOf } from "./options.ts";
 import { type Resource, resourceCommands } from "./resource.ts";
+import { briefly } from "./text.ts";
 import type { CommandSpec } from "./types.ts";
 
 const apiKeys: Resource = {
@@ -10,7 +11,7 @@ const apiKeys: Resource = {
     { title: "Id", value: "id" },
     { title: "Name", value: "name" },
     { title: "Ends in", value: "lastFour" },
-    { title: "Permissions", value: "permissions" },
+    { title: "Permissions", value: ({ permissions }) => briefly(permissions) },
     { title: "Last used", value: "lastUsedAt" },
     { title: "Expires", value: "expiresAt" },
   ],

@@ -1,5 +1,6 @@
 import { list, listQuery, pageOptions, yesOrNo } from "./options.ts";
 import { type Resource, resourceCommands } from "./resource.ts";
+import { briefly } from "./text.ts";
 import type { CommandSpec } from "./types.ts";
 
 const members: Resource = {
@@ -77,7 +78,7 @@ const roles: Resource = {
   columns: [
     { title: "Name", value: "name" },
     { title: "Title", value: "title" },
-    { title: "Permissions", value: "permissions" },
+    { title: "Permissions", value: ({ permissions }) => briefly(permissions) },
   ],
   fields: [
     {

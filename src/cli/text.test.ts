@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatRecord, formatTable } from "./table.ts";
-import { displayWidth, fit, oneLine, pad, readable } from "./text.ts";
+import { briefly, displayWidth, fit, oneLine, pad, readable } from "./text.ts";
 
 // Guards against a name in the database that rewrites somebody's terminal.
 test("what would steer a terminal is shown instead of obeyed", () => {
@@ -29,6 +29,13 @@ test("values read as a person would write them", () => {
   assert.equal(readable([]), "–");
   assert.equal(readable(["milk", "nuts"]), "milk, nuts");
   assert.equal(readable(false), "no");
+});
+
+// Guards against a column of thirty permissions that pushes every other off the screen.
+test("of many names a few are told, and how many more there are", () => {
+  assert.equal(briefly(["a", "b", "c", "d"]), "a, b, c, d");
+  assert.equal(briefly(["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+  assert.equal(briefly(null), "–");
 });
 
 const rows = [

@@ -47,6 +47,13 @@ export function pad(text: string, columns: number, side: "left" | "right" = "lef
   return side === "left" ? text + blanks : blanks + text;
 }
 
+/** A few of many by name, for a column: "shop:read, shop:update and 25 more". */
+export function briefly(values: unknown, atMost = 3): string {
+  const names = Array.isArray(values) ? values.map(readable) : [];
+  if (names.length <= atMost + 1) return readable(names);
+  return `${names.slice(0, atMost).join(", ")} and ${names.length - atMost} more`;
+}
+
 /** A value of an answer as a person reads it: times shortened to the second, lists by commas. */
 export function readable(value: unknown): string {
   if (value === null || value === undefined) return "–";

@@ -78,7 +78,8 @@ function urlOf(origin: string, { path: below, query }: Call): URL {
 
 function requestOf(call: Call, credentials: Readonly<Record<string, string>>): RequestInit {
   const { method = "GET", body } = call;
-  const headers = { accept: "application/json", ...credentials, ...call.headers };
+  const own = { accept: "application/json", "user-agent": "plimsoll command line" };
+  const headers = { ...own, ...credentials, ...call.headers };
   const redirect = "error" as const;
   if (body === undefined) return { method, headers, redirect };
   if (body instanceof Uint8Array)

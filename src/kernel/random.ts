@@ -6,7 +6,9 @@ export interface Random {
   bytes(length: number): Buffer;
   /** A float in [0, 1). */
   float(): number;
-  /** A UUID version 7 (RFC 9562): those of one process sort in the order in which they were made. */
+  /**
+   * A UUID version 7 (RFC 9562): those of one process sort in the order in which they were made.
+   */
   id(): string;
 }
 
@@ -52,8 +54,8 @@ function randomFrom(
 }
 
 /**
- * Randomness from the operating system. What ids are made of is fetched for 256 of them at once: asking
- * for 16 bytes costs as much as for 4,096, and every request has an id.
+ * Randomness from the operating system. What ids are made of is fetched for 256 of them at once:
+ * asking for 16 bytes costs as much as for 4,096, and every request has an id.
  */
 export function systemRandom(clock: Clock): Random {
   const ahead = Buffer.alloc(ID_BYTES * IDS_AHEAD);

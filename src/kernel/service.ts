@@ -1,5 +1,3 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import type { Static, TSchema } from "typebox";
 import type { PermissionCatalogue } from "./access/permissions.ts";
 import type { Cache } from "./cache.ts";
 import type { Clock } from "./clock.ts";
@@ -7,6 +5,7 @@ import type { Config } from "./config.ts";
 import type { Db, Tx } from "./db/types.ts";
 import type { ErrorCatalogue } from "./errors.ts";
 import type { Flags } from "./flags.ts";
+import type { App, Mutate } from "./http/types.ts";
 import type { JobCatalogue } from "./jobs/types.ts";
 import type { Random } from "./random.ts";
 import type { Faults } from "./resilience/faults.ts";
@@ -36,43 +35,8 @@ export interface KernelDeps {
   readonly metrics: Metrics;
 }
 
-/** Request and response types that follow from a route's TypeBox schemas. */
-export interface TypeBoxProvider {
-  readonly schema: unknown;
-  readonly validator: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
-  readonly serializer: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
-}
-
-export type App = FastifyInstance<
-  import("node:http").Server,
-  import("node:http").IncomingMessage,
-  import("node:http").ServerResponse,
-  import("fastify").FastifyBaseLogger,
-  TypeBoxProvider
->;
-
 /** A service's routes, registered below /api/v1 in a scope of their own. */
 export type Routes<Deps = KernelDeps> = (app: App, deps: Deps) => void;
-
-/**
- * Runs a change for a request: one tenant transaction that claims the Idempotency-Key, does `work`,
- * keeps the answer's bytes for replay and commits. Resolves to what `work` returned, for the handler
- * to return in turn, so that its type is held against the route's schema; the reply already carries
- * `status`, the ETag of its `version` and the bytes that were kept. Null from `work` is answered 404.
- * `http/mutation.ts` has the steps.
- */
-export type Mutate = <T>(
-  request: MutatingRequest,
-  reply: MutatingReply,
-  status: number,
-  work: (tx: Tx) => Promise<T | null>,
-) => Promise<T>;
-
-/** Requests and replies of any route, whatever its schemas. */
-// biome-ignore lint/suspicious/noExplicitAny: existential types
-export type MutatingRequest = FastifyRequest<any, any, any, any, any, any, any, any>;
-// biome-ignore lint/suspicious/noExplicitAny: existential types
-export type MutatingReply = FastifyReply<any, any, any, any, any, any, any, any>;
 
 export interface Service<Deps = KernelDeps> {
   /** Also the PostgreSQL schema and the prefix of every error code. */

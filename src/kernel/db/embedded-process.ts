@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:net";
+import { release } from "node:os";
 import { join } from "node:path";
 import pg from "pg";
 import type { Clock } from "../clock.ts";
@@ -32,6 +33,12 @@ const startDeadlineMs = 60_000;
 const stopDeadlineMs = 10_000;
 const pollMs = 5;
 
+/** From 5.8 on Linux reports to syncfs every error that fsync of each file would have met. */
+function hasReliableSyncfs(): boolean {
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  return process.platform === "linux" && (major > 5 || (major === 5 && minor >= 8));
+}
+
 const defaultSettings = {
   listen_addresses: "127.0.0.1",
   unix_socket_directories: "",
@@ -44,6 +51,8 @@ const defaultSettings = {
   jit: "off",
   timezone: "UTC",
   log_timezone: "UTC",
+  // After a crash: measured 0.3 s instead of 1.5 s, for not opening each of a thousand files.
+  recovery_init_sync_method: hasReliableSyncfs() ? "syncfs" : "fsync",
   // The server logs failed statements itself; here their values would stand in clear text.
   log_min_messages: "log",
   log_checkpoints: "off",

@@ -254,12 +254,11 @@ test("a stale postmaster.pid that names an unrelated process is no obstacle", as
 test("stop ends clients that are still connected", async (t) => {
   const embedded = await startEmbedded({ dataDir: await makeFolder(t) });
   const client = new pg.Client(embedded.ownerUrl);
-  const ended = once(client, "error");
+  client.on("error", () => {});
   await client.connect();
-  const query = assert.rejects(client.query("select pg_sleep(60)"));
+  const query = assert.rejects(client.query("select pg_sleep(60)"), /terminat/i);
   await embedded.stop();
   await query;
-  assert.match(String((await ended)[0]), /terminat|administrator/i);
   assert.equal(isRunning(embedded.pid()), false);
 });
 

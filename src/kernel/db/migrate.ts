@@ -86,8 +86,8 @@ async function readBook(client: pg.Client): Promise<Applied[]> {
 async function dedicatedTenants(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query("select to_regclass('platform.tenant') is not null as there");
   if (!rows[0].there) return [];
-  // A deleted tenant is kept up to date while its schemas are there, and not made anew once they are
-  // dropped. Its column is from a later migration than the table, hence by way of JSON.
+  // A deleted tenant is kept up to date while its schemas are there, and not made anew once they
+  // are dropped. Its column is from a later migration than the table, hence by way of JSON.
   const tenants = await client.query(
     `select id from platform.tenant t
       where isolation = 'dedicated' and (to_jsonb(t) ->> 'deleted_at' is null or exists (

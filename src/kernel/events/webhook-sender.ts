@@ -122,14 +122,19 @@ async function load(options: SenderOptions, tx: Tx, endpointId: string): Promise
   return { endpoint, heads, secrets: old === null ? [current] : [current, old] };
 }
 
-/** Writes down what a round met, and gives the lease back. */
+/**
+ * Writes down what a round met, and gives the lease back. Whoever changes an endpoint and its
+ * deliveries locks the endpoint first, then deliveries, then what is due.
+ */
 async function settle(
   { clock, metrics, log }: SenderOptions,
   tx: Tx,
   leaseId: string,
-  { endpoint, heads }: Work,
+  { endpoint: { id: endpointId }, heads }: Work,
   outcomes: readonly rules.AttemptOutcome[],
 ): Promise<void> {
+  const endpoint = await selectEndpoint(tx, endpointId, true);
+  if (!endpoint) return;
   const nowMs = clock.nowMs();
   const results = metrics.counter("webhook_attempts_total", "Webhook attempts", ["result"]);
   const verdicts = heads.map(({ attempts }, at) =>
@@ -165,7 +170,7 @@ async function settle(
     emit(tx, { type: "webhook.disabled", resource, data: { reason: disabledReason } });
   }
   const notBeforeIso = iso(nowMs + rules.holdMs(failuresInRow));
-  const active = disabledReason === null;
+  const active = endpoint.active && disabledReason === null;
   await queue.releaseDue(tx, endpoint.id, { id: leaseId, active, notBeforeIso });
 }
 

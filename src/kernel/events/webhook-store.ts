@@ -205,11 +205,17 @@ export async function selectAttempts(tx: Tx, deliveryId: string): Promise<Attemp
 }
 
 /** Makes a delivery start anew; false when there is none. */
-export async function restartDelivery(tx: Tx, id: string, nowIso: string): Promise<boolean> {
+export async function restartDelivery(
+  tx: Tx,
+  endpointId: string,
+  id: string,
+  nowIso: string,
+): Promise<boolean> {
   const { rowCount } = await tx.query(
     `update platform.webhook_delivery set state = 'pending', attempts = 0,
-       next_attempt_at = $3, finished_at = null where tenant_id = $1 and id = $2`,
-    [tx.tenant.id, id, nowIso],
+       next_attempt_at = $4, finished_at = null
+      where tenant_id = $1 and endpoint_id = $2 and id = $3`,
+    [tx.tenant.id, endpointId, id, nowIso],
   );
   return rowCount > 0;
 }

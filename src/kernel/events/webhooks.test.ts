@@ -419,7 +419,7 @@ test("one delivery and a stretch of time can be replayed, and a ping sent", asyn
   const [receiver, bystander] = [await startReceiver(t), await startReceiver(t)];
   const house = await webhookHouse(t, [receiver, bystander]);
   const { db, deps } = house;
-  const [tenant, other] = [await house.tenant(), await house.tenant()];
+  const tenant = await house.tenant();
   for (let n = 1; n <= 3; n += 1) await order(house, tenant, n, `${n}`);
   await house.settle();
   const late = await create(house, tenant, receiver.url);
@@ -438,13 +438,16 @@ test("one delivery and a stretch of time can be replayed, and a ping sent", asyn
   assert.deepEqual(numbers(receiver).toSorted(), [1, 2, 3, 4, 4]);
   const [newest] = await deliveries(house, tenant, late.id);
   assert.ok(newest);
-  await db.inTenant(tenant, (tx) => webhooks.replayDelivery(tx, deps, newest.id));
+  const replay = (deliveryId: string) =>
+    db.inTenant(tenant, async (tx) => {
+      const found = await selectEndpoint(tx, late.id, true);
+      assert.ok(found);
+      return webhooks.replayDelivery(tx, deps, found, deliveryId);
+    });
+  assert.equal((await replay(newest.id))?.state, "pending");
+  assert.equal(await replay(late.id), null, "no such delivery");
   await house.settle();
   assert.deepEqual(numbers(receiver).slice(-1), [4]);
-  assert.equal(
-    await db.inTenant(other, (tx) => webhooks.replayDelivery(tx, deps, newest.id)),
-    null,
-  );
   await db.inTenant(tenant, async (tx) => {
     const found = await selectEndpoint(tx, late.id);
     assert.ok(found);
@@ -488,4 +491,44 @@ test("bad event types are refused, and a deleted endpoint gets nothing more", as
     deps.secrets.get(tx, webhooks.secretNames(id).current),
   );
   assert.equal(left, null);
+});
+
+// Guards against deadlocks between senders and people who replay, change and delete.
+test("replays and changes go on while deliveries are under way", async (t) => {
+  const receiver = await startReceiver(t);
+  const house = await webhookHouse(t, [receiver]);
+  const { db, deps, clock } = house;
+  const tenant = await house.tenant();
+  const made = await Promise.all([1, 2, 3].map(() => create(house, tenant, receiver.url)));
+  for (let n = 1; n <= 20; n += 1) await order(house, tenant, n, `${n % 4}`);
+  await house.relay();
+  let working = true;
+  const sending = Array.from({ length: 2 }, async () => {
+    while (working) await house.settle();
+  });
+  const range = { from: "2020-01-01T00:00:00Z", to: "2100-01-01T00:00:00Z" };
+  const change = (id: string, round: number) =>
+    db.inTenant(tenant, async (tx) => {
+      const found = await selectEndpoint(tx, id, true);
+      assert.ok(found);
+      if (round % 3 === 0) return void (await webhooks.replayRange(tx, deps, found, range));
+      if (round % 3 === 1) return void (await webhooks.updateEndpoint(tx, deps, found, {}));
+      const [delivery] = await selectDeliveries(tx, { endpointId: id, limit: 1 });
+      if (delivery) await webhooks.replayDelivery(tx, deps, found, delivery.id);
+    });
+  for (let round = 0; round < 20; round += 1) {
+    await Promise.all(made.map(({ id }, at) => change(id, round + at)));
+    await order(house, tenant, 100 + round, `${round % 4}`);
+    clock.advance(1_000);
+  }
+  for (const { id } of made) {
+    await db.inTenant(tenant, async (tx) => {
+      const found = await selectEndpoint(tx, id, true);
+      assert.ok(found);
+      await webhooks.deleteEndpoint(tx, deps, found);
+    });
+  }
+  working = false;
+  await Promise.all(sending);
+  assert.deepEqual(house.logs, []);
 });

@@ -152,20 +152,18 @@ export function pingEndpoint(tx: Tx, found: Endpoint): void {
   emit(tx, { type: "webhook.ping", resource, data: { endpointId: found.id } });
 }
 
-/** Delivers one event again, whatever became of it; null when there is no such delivery. */
+/** Delivers one event again, whatever became of it; null when the endpoint has no such delivery. */
 export async function replayDelivery(
   tx: Tx,
   { clock }: Pick<WebhookDeps, "clock">,
-  id: string,
+  found: Endpoint,
+  deliveryId: string,
 ): Promise<store.Delivery | null> {
-  if (!(await store.restartDelivery(tx, id, isoNow(clock)))) return null;
-  const delivery = (await store.selectDelivery(tx, id)) as store.Delivery;
-  await store.markDue(tx, delivery.endpointId, isoNow(clock));
-  audit(tx, {
-    action: "webhook_delivery.replay",
-    resource: { type: "webhook_delivery", id },
-  });
-  return delivery;
+  if (!(await store.restartDelivery(tx, found.id, deliveryId, isoNow(clock)))) return null;
+  await store.markDue(tx, found.id, isoNow(clock));
+  const resource = { type: "webhook", id: found.id };
+  audit(tx, { action: "webhook.redeliver", resource, after: { deliveryId } });
+  return store.selectDelivery(tx, deliveryId);
 }
 
 /**

@@ -4,11 +4,10 @@ import { Type } from "typebox";
 import { ConnectionError } from "../db/pg-errors.ts";
 import { requestErrors } from "../errors.ts";
 import { identityErrors } from "../identity/errors.ts";
-import type { App } from "../service.ts";
 import { sendFound } from "./etag.ts";
 import { ById, strict, Version } from "./schemas.ts";
-import { testHttp } from "./test-server.ts";
-import type { RouteConfig } from "./types.ts";
+import { testHttp } from "./fixture.ts";
+import type { App, RouteConfig } from "./types.ts";
 
 const known = "0d000000-0000-7000-8000-00000000000d";
 const unknown = "0e000000-0000-7000-8000-00000000000e";

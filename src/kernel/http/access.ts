@@ -17,17 +17,15 @@ import type { Authenticate, RouteConfig } from "./types.ts";
 export interface AccessOptions {
   authenticate: Authenticate;
   limiter: Limiter;
-  /** Every permission that any service declares. */
-  permissions: PermissionCatalogue;
 }
 
 /**
- * Decides who may use a route, before anything of the body is read: strangers learn nothing and cost
- * little. Throws at boot on a route that doesn't say who may.
+ * Decides who may use a route, before anything of the body is read: strangers learn nothing and
+ * cost little. Throws at boot on a route that doesn't say who may.
  *
- * 401 without good credentials, 429 beyond the tenant's rate, 403 without the permission, whatever the
- * path's id: what a caller may not see at all is answered the same, be it there or not. What its
- * permission covers but a row's owner or tenant hides is the store's null, and so a 404.
+ * 401 without good credentials, 429 beyond the tenant's rate, 403 without the permission, whatever
+ * the path's id: what a caller may not see at all is answered the same, be it there or not. What
+ * its permission covers but a row's owner or tenant hides is the store's null, and so a 404.
  */
 export function guardRoute(route: RouteOptions, options: AccessOptions): void {
   const config = (route.config ?? {}) as RouteConfig;

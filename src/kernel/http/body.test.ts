@@ -5,11 +5,19 @@ import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { Type } from "typebox";
-import type { App } from "../service.ts";
 import { strict } from "./schemas.ts";
-import { rawExchange, testHttp } from "./test-server.ts";
+import { rawExchange, testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const authorization = "Bearer ada";
+/** Of a request that is written byte by byte; its length and body come behind. */
+const postHead = [
+  "POST /api/v1/things HTTP/1.1",
+  "Host: x",
+  `Authorization: ${authorization}`,
+  "Content-Type: application/json",
+  "",
+].join("\r\n");
 const Thing = strict({
   name: Type.String({ minLength: 1, maxLength: 200 }),
   count: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -59,7 +67,8 @@ function routes(app: App): void {
   );
 }
 
-// Guards against injection being met by mangling: what people are called comes back as they wrote it.
+// Guards against injection being met by mangling: what people are called comes back as they wrote
+// it.
 test("awkward text comes back unharmed", async (t) => {
   const { app } = testHttp(t, routes);
   for (const name of [
@@ -131,7 +140,7 @@ test("a body full of faults gets a short answer", async (t) => {
 });
 
 // Guards against a content type that gets a body past its schema (CVE-2026-25223 and its kin).
-test("only JSON is taken where nothing else is declared, however the type is spelled", async (t) => {
+test("only JSON is taken where nothing else is declared, however it is spelled", async (t) => {
   const { app } = testHttp(t, routes);
   const post = (type: string | undefined, payload: string | Buffer, url = "/api/v1/things") =>
     app.inject({
@@ -259,6 +268,7 @@ test("a streamed body has its own type and limit", async (t) => {
   assert.equal((await put("text/plain", "a")).status, 415);
   assert.equal((await put("text/csv", "x".repeat(2_000_001))).status, 413);
   const chunks = Readable.from(Array<string>(40).fill("x".repeat(65_536)));
+  // A client that is still sending may see its connection end before it sees the answer.
   const answer = await put("text/csv", Readable.toWeb(chunks) as ReadableStream).catch(() => null);
   if (answer) assert.equal(answer.status, 413);
   const bare = await http.app.inject({
@@ -274,7 +284,7 @@ test("a request that doesn't arrive in time is 408 and its connection ends", asy
   const http = testHttp(t, routes, { limits: { requestTimeoutMs: 120 } });
   const url = await http.listen();
   for (const start of [
-    `POST /api/v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"na`,
+    `${postHead}Content-Length: 100\r\n\r\n{"na`,
     "GET /api/v1/things HTTP/1.1\r\nHost: x\r\nX-Slow",
   ]) {
     const received = await rawExchange(url, start);
@@ -290,9 +300,7 @@ test("a client that goes away in the middle of its body harms nobody", async (t)
   const url = await http.listen();
   const socket = connect(Number(new URL(url).port), "127.0.0.1");
   await once(socket, "connect");
-  socket.write(
-    `POST /api/v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"name":`,
-  );
+  socket.write(`${postHead}Content-Length: 1000\r\n\r\n{"name":`);
   await once(http.app.server, "request");
   socket.destroy();
   const after = await fetch(`${url}/health`);

@@ -10,8 +10,8 @@ const JSON_DEPTH_MAX = 32;
 const STRING_CHARS_MAX = 65_536;
 
 /**
- * Reads request bodies: JSON for every route, and the media types that a route `accepts` as a stream.
- * Everything else is 415. Compressed bodies too: a small one could unpack to anything.
+ * Reads request bodies: JSON for every route, and the media types that a route `accepts` as a
+ * stream. Everything else is 415. Compressed bodies too: a small one could unpack to anything.
  */
 export function readBodies(app: FastifyInstance, limits: { bodyBytes: number }): void {
   app.decorateRequest("bodyBytes", null);

@@ -5,7 +5,9 @@ import type { DocumentedError } from "./types.ts";
 
 const componentName = /^[A-Z][A-Za-z0-9]*$/;
 
-/** The shared parts of an OpenAPI document: named schemas, and problem answers by what they hold. */
+/**
+ * The shared parts of an OpenAPI document: named schemas, and problem answers by what they hold.
+ */
 export interface Components {
   /** The schema with every titled part taken out into a component and referred to. */
   refer(schema: JsonSchema): JsonSchema;

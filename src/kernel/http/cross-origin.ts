@@ -34,9 +34,9 @@ export interface CrossOrigin {
 }
 
 /**
- * CORS by an exact list: no patterns, hence no `evil-example.com` that ends like ours, no `null` (any
- * sandboxed page sends that) and no reflection. Credentials are never allowed across origins: callers
- * send tokens in headers, and cookies stay with the console's own origin.
+ * CORS by an exact list: no patterns, hence no `evil-example.com` that ends like ours, no `null`
+ * (any sandboxed page sends that) and no reflection. Credentials are never allowed across origins:
+ * callers send tokens in headers, and cookies stay with the console's own origin.
  */
 export function createCrossOrigin(origins: readonly string[]): CrossOrigin {
   const allowed = new Set(origins.filter((origin) => origin !== "null" && origin !== "*"));

@@ -41,8 +41,9 @@ export function createCursorSeal(masterKeys: readonly Buffer[]): CursorSeal {
 }
 
 /**
- * SHA-256 over key and message, cut to less than half: what is left out is what an attacker would need
- * to extend the message. HMAC would do the same with objects that cost ten times as much on every list.
+ * SHA-256 over key and message, cut to less than half: what is left out is what an attacker would
+ * need to extend the message. HMAC would do the same with objects that cost ten times as much on
+ * every list.
  */
 function macOf(key: string, bound: string, cursor: string): string {
   return hash("sha256", `${key}\n${bound}\n${cursor}`, "base64url").slice(0, MAC_CHARS);

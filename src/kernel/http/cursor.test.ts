@@ -3,10 +3,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Type } from "typebox";
 import { Problem } from "../errors.ts";
-import type { App } from "../service.ts";
 import { decodeCursor, encodeCursor, page } from "./cursor.ts";
 import { Id, ListQuery, pageOf, strict } from "./schemas.ts";
-import { testHttp } from "./test-server.ts";
+import { testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const rows = Array.from({ length: 7 }, (_, n) => ({
   id: `0d000000-0000-7000-8000-00000000000${n}`,

@@ -1,4 +1,10 @@
-import type { ListedError } from "./docs.ts";
+/** An entry of the error catalogue. */
+export interface ListedError {
+  code: string;
+  status: number;
+  title: string;
+  area: string;
+}
 
 const head = (title: string) => `<!doctype html>
 <html lang="en">

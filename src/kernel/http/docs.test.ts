@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineErrors, requestErrors } from "../errors.ts";
-import type { App } from "../service.ts";
 import { visit } from "../testing/chromium.ts";
 import { requireService } from "../testing/services.ts";
 import { errorList } from "./docs.ts";
 import { strict } from "./schemas.ts";
-import { testHttp } from "./test-server.ts";
+import { testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const oddErrors = defineErrors("odd", { markup: { status: 418, title: '<b>Bold</b> & "quoted"' } });
 

@@ -2,9 +2,15 @@ import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { fastify, type FastifyReply, type FastifyRequest } from "fastify";
 import type { ErrorCatalogue } from "../errors.ts";
-import type { App } from "../service.ts";
-import { errorsPage, referencePage, referenceStart, styles } from "./docs-pages.ts";
+import {
+  errorsPage,
+  type ListedError,
+  referencePage,
+  referenceStart,
+  styles,
+} from "./docs-pages.ts";
 import { pageHeaders, pagePolicyWith } from "./headers.ts";
+import type { App } from "./types.ts";
 
 export interface DocsOptions {
   /** Every catalogue whose errors may be answered. */
@@ -44,13 +50,6 @@ export function docsRoutes(app: App, { errors, openapi }: DocsOptions): void {
   });
 }
 
-export interface ListedError {
-  code: string;
-  status: number;
-  title: string;
-  area: string;
-}
-
 /** Every error that there is, by area and code. */
 export function errorList(catalogues: readonly ErrorCatalogue[]): ListedError[] {
   return catalogues
@@ -82,8 +81,8 @@ interface Script {
 }
 
 /**
- * The reference page's script out of Scalar's Fastify plugin, which has it inside; megabytes that are
- * loaded when somebody first looks. A server of its own keeps the plugin's routes out of ours.
+ * The reference page's script out of Scalar's Fastify plugin, which has it inside; megabytes that
+ * are loaded when somebody first looks. A server of its own keeps the plugin's routes out of ours.
  */
 async function loadReference(): Promise<Script> {
   const { default: scalar } = await import("@scalar/fastify-api-reference");

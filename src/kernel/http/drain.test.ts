@@ -6,9 +6,9 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { Type } from "typebox";
 import { systemClock } from "../clock.ts";
-import type { App } from "../service.ts";
 import { strict } from "./schemas.ts";
-import { testHttp } from "./test-server.ts";
+import { testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const schema = { summary: "x", response: { 200: strict({ n: Type.Integer() }) } };
 

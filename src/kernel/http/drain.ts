@@ -25,8 +25,8 @@ export interface Drain {
   onClosing(end: () => void): () => void;
   /**
    * Stops without losing a request that was taken: readiness says no, `delayMs` pass, the listener
-   * closes, every answer says `Connection: close`, what is under way finishes, and at the deadline what
-   * is left is cut. False when something had to be cut.
+   * closes, every answer says `Connection: close`, what is under way finishes, and at the deadline
+   * what is left is cut. False when something had to be cut.
    */
   drain(): Promise<boolean>;
 }
@@ -83,13 +83,15 @@ function trackSockets(server: Server): ReadonlySet<Socket> {
   return sockets;
 }
 
-/** For how long a quiet turn of the event loop is looked for, and how short it must be to be one. */
+/**
+ * For how long a quiet turn of the event loop is looked for, and how short it must be to be one.
+ */
 const QUIET_SEARCH_MS = 250;
 const QUIET_TURN_MS = 0.2;
 
 /**
- * Waits for a turn of the event loop that is short and brings no new connection: those that the system
- * has accepted for us and we haven't taken over would be reset when the listener closes.
+ * Waits for a turn of the event loop that is short and brings no new connection: those that the
+ * system has accepted for us and we haven't taken over would be reset when the listener closes.
  */
 async function quietTurn(server: Server, clock: Clock): Promise<void> {
   let accepted = false;
@@ -108,8 +110,8 @@ async function quietTurn(server: Server, clock: Clock): Promise<void> {
 }
 
 /**
- * Closes the listener and nothing else; resolves when the last connection has ended. By the method of
- * net's server, since http's would end idle connections in the same breath.
+ * Closes the listener and nothing else; resolves when the last connection has ended. By the method
+ * of net's server, since http's would end idle connections in the same breath.
  */
 function closeListener(server: Server): Promise<void> {
   return new Promise((resolve) => NetServer.prototype.close.call(server, () => resolve()));

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FastifyRequest } from "fastify";
 import { Problem } from "../errors.ts";
-import type { App } from "../service.ts";
 import { current, etag, expectedVersion, optionalVersion, sendFound } from "./etag.ts";
 import { ById, strict, Version } from "./schemas.ts";
-import { testHttp } from "./test-server.ts";
+import { testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const request = (ifMatch?: string) =>
   ({ headers: ifMatch === undefined ? {} : { "if-match": ifMatch } }) as FastifyRequest;

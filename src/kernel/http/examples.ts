@@ -37,8 +37,8 @@ const formats: Readonly<Record<string, string>> = {
 };
 
 /**
- * A value that shows what a schema means: its own first example where it has one, else one made of its
- * members. What only a pattern describes can't be guessed, so such schemas need an example.
+ * A value that shows what a schema means: its own first example where it has one, else one made of
+ * its members. What only a pattern describes can't be guessed, so such schemas need an example.
  */
 export function exampleOf(schema: JsonSchema): unknown {
   const { examples, enum: values, anyOf, oneOf, allOf } = schema;

@@ -40,8 +40,8 @@ export function pagePolicyWith(directive: string, ...sources: string[]): string 
 const HSTS_SECONDS = 31_536_000;
 
 /**
- * Headers that every answer carries. `secure`: it reaches the client over TLS, here or at a proxy, so
- * browsers are told to never come without again.
+ * Headers that every answer carries. `secure`: it reaches the client over TLS, here or at a proxy,
+ * so browsers are told to never come without again.
  */
 export function standardHeaders(secure: boolean): Readonly<Record<string, string>> {
   if (!secure) return apiHeaders;

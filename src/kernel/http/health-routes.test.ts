@@ -5,7 +5,7 @@ import { createHealth } from "../telemetry/health.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import { startMetricsServer } from "./health-routes.ts";
-import { testHttp } from "./test-server.ts";
+import { testHttp } from "./fixture.ts";
 
 const none = () => {};
 
@@ -100,7 +100,7 @@ test("requests are counted by route and status", async (t) => {
   );
   assert.match(
     payload,
-    /^plimsoll_http_request_duration_seconds_bucket\{method="GET",route="\/health",le="\+Inf"\} 2$/m,
+    /^plimsoll_http_request_duration_seconds_bucket\{method="GET",route="\/health",le="10"\} 2$/m,
   );
   assert.match(
     payload,

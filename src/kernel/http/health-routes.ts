@@ -1,12 +1,12 @@
 import { hash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { Type } from "typebox";
-import type { App } from "../service.ts";
+import { requestErrors } from "../errors.ts";
+import { identityErrors } from "../identity/errors.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { identityErrors } from "../identity/errors.ts";
-import { requestErrors } from "../errors.ts";
 import { strict } from "./schemas.ts";
+import type { App } from "./types.ts";
 
 const Alive = strict({ status: Type.Literal("ok", { examples: ["ok"] }) }, { title: "Alive" });
 

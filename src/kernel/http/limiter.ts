@@ -102,7 +102,7 @@ function settle(policy: Policy, verdict: Verdict, reply: FastifyReply, decide: D
   const waitSeconds = Math.max(1, Math.ceil(verdict.retryInMs / 1_000));
   decide(
     requestErrors.rate_limited({
-      detail: `The ${limit.name} may make ${limit.perMinute} requests a minute; wait ${waitSeconds} s.`,
+      detail: `${limit.perMinute} requests a minute per ${limit.name}; wait ${waitSeconds} s.`,
       headers: { "retry-after": String(waitSeconds) },
     }),
   );

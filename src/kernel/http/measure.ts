@@ -19,8 +19,9 @@ export interface RequestMeter {
 
 /**
  * Counts requests and their durations by route template: `plimsoll_http_requests_total` and
- * `plimsoll_http_request_duration_seconds`. Kept in plain arrays that prom-client reads when somebody
- * scrapes: its own counters sort and join labels for every request, which costs microseconds.
+ * `plimsoll_http_request_duration_seconds`. Kept in plain arrays that prom-client reads when
+ * somebody scrapes: its own counters sort and join labels for every request, which costs
+ * microseconds.
  */
 export function createRequestMeter(metrics: Metrics): RequestMeter {
   const all = new Map<string, RouteStats>();

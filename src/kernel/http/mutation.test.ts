@@ -8,13 +8,13 @@ import type { Db, Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
 import { systemRandom } from "../random.ts";
 import { createSealer } from "../secrets/seal.ts";
-import type { App } from "../service.ts";
 import { testDatabase } from "../testing/database.ts";
 import { migrationFolder, protect } from "../testing/migrations.ts";
 import { createMutate } from "./mutation.ts";
 import { Id, NoContent, strict, Version } from "./schemas.ts";
 import { purgeIdempotency } from "./store.ts";
-import { type TestHttp, tenantA, tenantB, testHttp } from "./test-server.ts";
+import { type TestHttp, tenantA, tenantB, testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const Thing = strict({ id: Id, name: Type.String(), version: Version });
 const NewThing = strict({ name: Type.String() });

@@ -4,7 +4,6 @@ import { isLockTimeout } from "../db/pg-errors.ts";
 import type { Db, Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
 import type { Sealer } from "../secrets/seal.ts";
-import type { Mutate, MutatingReply, MutatingRequest } from "../service.ts";
 import { etag } from "./etag.ts";
 import {
   claimIdempotencyKey,
@@ -13,6 +12,7 @@ import {
   type KeptAnswer,
   keepAnswer,
 } from "./store.ts";
+import type { Mutate, MutatingReply, MutatingRequest } from "./types.ts";
 
 export interface MutateOptions {
   db: Db;
@@ -42,11 +42,13 @@ const JSON_TYPE = "application/json; charset=utf-8";
  * 3. With a key, claims its row. A duplicate of a request under way waits here, then is answered
  *    with the kept bytes and `Idempotent-Replayed: true`; another request under the key is refused
  *    (422), and so is a wait that takes too long (409).
- * 4. Runs `work`. What it throws rolls everything back, the claim too: nothing is kept of a refusal.
- *    Null is `not_found`.
- * 5. Writes the answer with the route's own serializer; ETag from `version`, Location from `id` for 201.
+ * 4. Runs `work`. What it throws rolls everything back, the claim too: nothing is kept of a
+ *    refusal. Null is `not_found`.
+ * 5. Writes the answer with the route's own serializer; ETag from `version`, Location from `id` for
+ *    201.
  * 6. With a key, the answer is kept by a statement that travels with COMMIT.
- * 7. Only after COMMIT does the handler get the result, to return it: the reply sends the kept bytes.
+ * 7. Only after COMMIT does the handler get the result, to return it: the reply sends the kept
+ *    bytes.
  */
 export function createMutate(options: MutateOptions): Mutate {
   const { db } = options;
@@ -182,8 +184,8 @@ type Queue = <T>(key: string, work: () => Promise<T>) => Promise<T>;
 
 /**
  * Lets duplicates that meet in this process wait here, for nothing, instead of each with a database
- * connection in its hands: a client that retries fast could otherwise drain the pool. Those that meet
- * in different processes wait for the row.
+ * connection in its hands: a client that retries fast could otherwise drain the pool. Those that
+ * meet in different processes wait for the row.
  */
 function createQueue({ clock, duplicateWaitMs }: MutateOptions): Queue {
   const running = new Map<string, Promise<unknown>>();

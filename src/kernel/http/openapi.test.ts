@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Type } from "typebox";
 import { defineErrors } from "../errors.ts";
-import type { App } from "../service.ts";
 import { openApiFaults } from "../testing/openapi.ts";
 import { exampleOf } from "./examples.ts";
 import type { OpenApiDocument } from "./openapi.ts";
@@ -19,7 +18,8 @@ import {
   Timestamp,
   Version,
 } from "./schemas.ts";
-import { testHttp } from "./test-server.ts";
+import { testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const thingErrors = defineErrors("things", { taken: { status: 409, title: "The name is taken" } });
 

@@ -39,8 +39,9 @@ export interface Operation {
 }
 
 /**
- * The OpenAPI 3.1 document of the routes that are served. Schemas with a `title` in PascalCase become
- * components of that name; throws where two different ones claim the same, or two operations one id.
+ * The OpenAPI 3.1 document of the routes that are served. Schemas with a `title` in PascalCase
+ * become components of that name; throws where two different ones claim the same, or two operations
+ * one id.
  */
 export function openApiDocument(
   routes: readonly DocumentedRoute[],

@@ -24,8 +24,8 @@ const INSTANCE_CHARS_MAX = 1_024;
 const PROBLEM_TYPE = "application/problem+json";
 
 /**
- * The public problem for anything that was thrown. What is not a `Problem` becomes its `cause`, which
- * is logged and never sent: no stack, SQL, file or host name leaves the process.
+ * The public problem for anything that was thrown. What is not a `Problem` becomes its `cause`,
+ * which is logged and never sent: no stack, SQL, file or host name leaves the process.
  */
 export function problemOf(error: unknown): Problem {
   if (error instanceof Problem) return error;
@@ -70,7 +70,9 @@ const byStatus: Readonly<Record<number, (cause: unknown) => Problem>> = {
   503: (cause) => requestErrors.unavailable({ cause }),
 };
 
-/** Fastify's own errors say by their status what they are; anybody else's status is not believed. */
+/**
+ * Fastify's own errors say by their status what they are; anybody else's status is not believed.
+ */
 function ofFramework(cause: unknown): Problem | null {
   const { code, statusCode } = (cause ?? {}) as Partial<FastifyError>;
   if (code === "ECONNRESET" || code === "ERR_STREAM_PREMATURE_CLOSE") {

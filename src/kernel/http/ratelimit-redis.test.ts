@@ -5,8 +5,8 @@ import { type TestContext, test } from "node:test";
 import { systemClock } from "../clock.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { requireService } from "../testing/services.ts";
-import { type Limit, localBuckets } from "./ratelimit.ts";
 import { type RedisBuckets, redisBuckets } from "./ratelimit-redis.ts";
+import { type Limit, localBuckets } from "./ratelimit.ts";
 
 interface Proxy {
   url: string;
@@ -89,7 +89,7 @@ test("two processes share one bucket, which gives no more than it holds", async 
 });
 
 // Guards against a dead Redis that stops requests, or opens the gates, or stays dead for us.
-test("a dead Redis makes buckets local at once, never open, and comes back by itself", async (t) => {
+test("a dead Redis makes buckets local at once, never open, and comes back", async (t) => {
   const url = await requireService(t, "redis");
   if (url === null) return;
   const proxy = await startProxy(t, url);

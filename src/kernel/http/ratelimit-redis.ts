@@ -6,7 +6,9 @@ import { type Buckets, judge, type Limit, type Verdict } from "./ratelimit.ts";
 const CONNECT_TIMEOUT_MS = 1_000;
 /** An answer that takes longer than this is worth less than a local guess. */
 const ANSWER_TIMEOUT_MS = 50;
-/** After a failure Redis is left alone this long, so that requests don't each wait for the timeout. */
+/**
+ * After a failure Redis is left alone this long, so that requests don't each wait for the timeout.
+ */
 const REST_MS = 1_000;
 const RECONNECT_DELAY_MAX_MS = 2_000;
 const COMMANDS_WAITING_MAX = 10_000;
@@ -101,7 +103,9 @@ export function redisBuckets(
   };
 }
 
-/** Real time on purpose: this guards a socket, and decides nothing that a test's clock should move. */
+/**
+ * Real time on purpose: this guards a socket, and decides nothing that a test's clock should move.
+ */
 function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error("No answer in time")), timeoutMs);

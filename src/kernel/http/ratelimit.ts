@@ -30,10 +30,10 @@ const BUCKETS_MAX = 50_000;
 type Bucket = { fullAtMs: number };
 
 /**
- * Token buckets in the form of the generic cell rate algorithm (ITU-T I.371, annex A): a bucket is the
- * one moment at which it will be full, so taking is a comparison and an addition, no timer refills
- * anything and a changed limit takes effect at once. Each kind of limit has its own memory, so that
- * nobody who comes from many addresses makes a tenant's bucket be forgotten.
+ * Token buckets in the form of the generic cell rate algorithm (ITU-T I.371, annex A): a bucket is
+ * the one moment at which it will be full, so taking is a comparison and an addition, no timer
+ * refills anything and a changed limit takes effect at once. Each kind of limit has its own memory,
+ * so that nobody who comes from many addresses makes a tenant's bucket be forgotten.
  */
 export function localBuckets(clock: Clock, bucketsMax = BUCKETS_MAX): Buckets {
   const kinds = new Map<string, LRUCache<string, Bucket>>();
@@ -57,7 +57,9 @@ export function localBuckets(clock: Clock, bucketsMax = BUCKETS_MAX): Buckets {
   };
 }
 
-/** `missingMs`: how long the bucket would take to fill up as it is; negative when it is long full. */
+/**
+ * `missingMs`: how long the bucket would take to fill up as it is; negative when it is long full.
+ */
 export function judge(limit: Limit, missingMs: number): Verdict {
   const tokenMs = 60_000 / limit.perMinute;
   const burstMs = tokenMs * limit.burst;

@@ -12,8 +12,9 @@ export interface RequestBindings {
 type Level = "fatal" | "error" | "warn" | "info" | "debug" | "trace";
 
 /**
- * A request's logger. Most requests write no line of their own, so the child of the process's logger
- * is made with the first one; a class, since it is made for every request and its methods are shared.
+ * A request's logger. Most requests write no line of their own, so the child of the process's
+ * logger is made with the first one; a class, since it is made for every request and its methods
+ * are shared.
  */
 export class RequestLog {
   readonly #parent: Logger;

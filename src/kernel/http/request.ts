@@ -6,11 +6,11 @@ import type {
 } from "fastify";
 import { requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
-import type { App } from "../service.ts";
 import type { CrossOrigin } from "./cross-origin.ts";
 import type { Limiter } from "./limiter.ts";
 import type { RequestMeter, RouteStats } from "./measure.ts";
 import { parseTraceParent } from "./trace.ts";
+import type { App } from "./types.ts";
 import { answerUnmatched } from "./unmatched.ts";
 
 export interface BeginOptions {
@@ -25,8 +25,8 @@ export interface BeginOptions {
 const SPAN_ID_BYTES = 8;
 
 /**
- * The first thing that happens to every request: headers that every answer has, faults of the address
- * itself, and the end of requests that no route is for.
+ * The first thing that happens to every request: headers that every answer has, faults of the
+ * address itself, and the end of requests that no route is for.
  */
 export function beginRequest(options: BeginOptions): onRequestHookHandler {
   const { app, headers, crossOrigin, limiter, meter, random } = options;

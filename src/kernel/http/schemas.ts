@@ -1,8 +1,8 @@
 import { type Static, type TProperties, type TSchema, Type } from "typebox";
 
 /**
- * An object that refuses members it does not know. Name one that clients should see as a type of its
- * own: `strict({ … }, { title: "Shop" })` becomes `Shop` in the OpenAPI document.
+ * An object that refuses members it does not know. Name one that clients should see as a type of
+ * its own: `strict({ … }, { title: "Shop" })` becomes `Shop` in the OpenAPI document.
  */
 export function strict<Properties extends TProperties>(
   properties: Properties,
@@ -55,7 +55,10 @@ export const ById = strict({ id: Id });
 
 const CURSOR_CHARS_MAX = 2_048;
 
-/** Query members of every list; a list's own filters stand beside: `strict({ ...ListQuery.properties, … })`. */
+/**
+ * Query members of every list; a list's own filters stand beside: `strict({
+ * ...ListQuery.properties, … })`.
+ */
 export const ListQuery = strict({
   limit: Type.Integer({
     minimum: 1,

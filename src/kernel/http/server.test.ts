@@ -6,11 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Type } from "typebox";
-import type { App } from "../service.ts";
 import { ById, strict } from "./schemas.ts";
-import { rawExchange, testHttp } from "./test-server.ts";
+import { rawExchange, testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 const authorization = "Bearer ada";
+const auth = `Authorization: ${authorization}\r\n`;
 const response = { 200: Type.Object({}, { additionalProperties: true }) };
 const read = { permission: "thing:read" };
 
@@ -55,11 +56,11 @@ function routes(app: App): void {
 const code = (received: string) => JSON.parse(received.slice(received.indexOf("{"))).code;
 
 // Guards against two readers of one connection who disagree where a request ends (smuggling).
-test("a request with an ambiguous or broken frame is refused and its connection closed", async (t) => {
+test("a request in an ambiguous or broken frame is refused, its connection closed", async (t) => {
   const http = testHttp(t, routes);
   const url = await http.listen();
   const next = "GET /api/v1/smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
-  const head = `POST /api/v1/notes HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nContent-Type: application/json\r\n`;
+  const head = `POST /api/v1/notes HTTP/1.1\r\nHost: x\r\n${auth}Content-Type: application/json\r\n`;
   const broken = [
     `${head}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${next}`,
     `${head}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n${next}`,
@@ -94,10 +95,7 @@ test("a malformed address or host is 4xx with a problem document", async (t) => 
   const http = testHttp(t, routes);
   const url = await http.listen();
   const ask = (target: string, headers = "Host: x\r\n") =>
-    rawExchange(
-      url,
-      `GET ${target} HTTP/1.1\r\n${headers}Authorization: ${authorization}\r\nConnection: close\r\n\r\n`,
-    );
+    rawExchange(url, `GET ${target} HTTP/1.1\r\n${headers}${auth}Connection: close\r\n\r\n`);
   const cases: [string, RegExp][] = [
     ["/api/v1/things/%zz", /^HTTP\/1\.1 400 /],
     ["/api/v1/things/%ff", /^HTTP\/1\.1 400 /],
@@ -127,7 +125,7 @@ test("a malformed address or host is 4xx with a problem document", async (t) => 
 });
 
 // Guards against a wrong method that looks like a missing thing, and against Allow that lies.
-test("an unknown path is 404, a wrong method 405 with what is possible, OPTIONS says so too", async (t) => {
+test("an unknown path is 404, a wrong method 405 with Allow, and OPTIONS says so too", async (t) => {
   const { app } = testHttp(t, routes);
   const id = "019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a";
   const ask = (method: string, url: string) => app.inject({ method: method as "GET", url });
@@ -151,7 +149,8 @@ test("an unknown path is 404, a wrong method 405 with what is possible, OPTIONS 
   assert.equal((await ask("HEAD", "/api/v1/things")).statusCode, 401);
 });
 
-// Guards against a log line that can't be found by the id that the client was told, and forged lines.
+// Guards against a log line that can't be found by the id that the client was told, and forged
+// lines.
 test("a request id is taken if it is safe, made if not, and a trace is continued", async (t) => {
   const http = testHttp(t, routes);
   const ask = (headers: Record<string, string>) =>

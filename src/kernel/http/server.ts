@@ -13,7 +13,6 @@ import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { ErrorCatalogue } from "../errors.ts";
 import type { Random } from "../random.ts";
-import type { App, Routes, Service } from "../service.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -23,22 +22,22 @@ import { expectBody, readBodies } from "./body.ts";
 import { createCrossOrigin } from "./cross-origin.ts";
 import { createCursorSeal, sealCursors } from "./cursor-seal.ts";
 import { docsRoutes } from "./docs.ts";
-import { createDrain } from "./drain.ts";
+import { createDrain, type Drain } from "./drain.ts";
 import { standardHeaders } from "./headers.ts";
 import { healthRoutes } from "./health-routes.ts";
-import { createLimiter } from "./limiter.ts";
-import { createRequestMeter } from "./measure.ts";
+import { createLimiter, type Limiter } from "./limiter.ts";
+import { createRequestMeter, type RequestMeter } from "./measure.ts";
 import { type DocumentedRoute, openApiDocument } from "./openapi.ts";
 import { sendProblem } from "./problem.ts";
-import { localBuckets } from "./ratelimit.ts";
 import { redisBuckets } from "./ratelimit-redis.ts";
-import { beginRequest, finishRequest } from "./request.ts";
+import { localBuckets } from "./ratelimit.ts";
 import { type RequestBindings, RequestLog } from "./request-log.ts";
+import { beginRequest, finishRequest } from "./request.ts";
 import { strict } from "./schemas.ts";
 import { answerBrokenRequest } from "./socket-errors.ts";
 import { createEventStreams, type EventStreams } from "./sse.ts";
 import { parseTraceParent } from "./trace.ts";
-import type { Authenticate } from "./types.ts";
+import type { App, Authenticate, Mountable } from "./types.ts";
 import { createValidatorCompiler } from "./validation.ts";
 
 export interface HttpOptions {
@@ -76,7 +75,7 @@ export interface HttpOptions {
 export interface Http {
   readonly app: App;
   /** Registers a service's routes below /api/v1. Before `app.ready` or `app.listen`. */
-  mount<Deps>(service: Pick<Service<Deps>, "name" | "routes" | "rootRoutes">, deps: Deps): void;
+  mount<Deps>(service: Mountable<Deps>, deps: Deps): void;
   readonly streams: EventStreams;
   /** Stops serving without losing a request; false when some had to be cut at the deadline. */
   drain(): Promise<boolean>;
@@ -116,55 +115,20 @@ export function createHttp(options: HttpOptions): Http {
     ...(options.tenantLimit && { tenantLimit: options.tenantLimit }),
   });
   const meter = createRequestMeter(options.metrics);
-  const crossOrigin = createCrossOrigin(config.corsOrigins);
-  app.decorate("serviceName", "");
-  for (const name of ["tenant", "actor", "principal", "scope"]) app.decorateRequest(name, null);
-  app.setValidatorCompiler(createValidatorCompiler());
-  app.setErrorHandler(sendProblem);
-  readBodies(app, config.limits);
-  const secure = config.tls !== undefined || config.publicUrl.startsWith("https:");
-  const headers = standardHeaders(secure);
-  app.addHook(
-    "onRequest",
-    beginRequest({ app, headers, crossOrigin, limiter, meter, random: options.random }),
-  );
-  app.addHook("onSend", (_request, reply, payload, done) => {
-    if (drain.closing()) reply.header("connection", "close");
-    done(null, payload);
-  });
-
-  const routes: DocumentedRoute[] = [];
-  const cursors = createCursorSeal([config.masterKey, ...config.masterKeyPrevious]);
-  app.addHook("onRoute", function (route) {
-    const { serviceName } = this as unknown as App;
-    prepareRoute(route, serviceName);
-    const fault = faultOfRoute(route, options.permissions);
-    if (fault) {
-      const of = serviceName === "" ? "" : ` of service "${serviceName}"`;
-      throw new Error(`The route ${route.method} ${route.url}${of} ${fault}`);
-    }
-    guardRoute(route, {
-      authenticate: options.authenticate,
-      limiter,
-      permissions: options.permissions,
-    });
-    expectBody(route);
-    sealCursors(route, cursors);
-    const stats = meter.route(String(route.method), route.url);
-    const level = route.config?.rateLimit === "none" ? "debug" : "info";
-    route.onResponse = [...[route.onResponse ?? []].flat(), finishRequest(meter, stats, level)];
-    routes.push(documented(route, serviceName));
-  });
+  const parts = { drain, limiter, meter };
+  prepareRequests(app, options, parts);
+  const routes = watchRoutes(app, options, parts);
   registerOwnRoutes(app, options, routes);
 
   return {
     app,
     mount(service, deps) {
       // Asynchronous, so that what a route's declaration throws rejects `app.ready`.
-      const scoped = (routes: Routes<typeof deps>) => async (scope: FastifyInstance) => {
-        scope.serviceName = service.name;
-        routes(scope as unknown as App, deps);
-      };
+      const scoped =
+        (routes: Mountable<typeof deps>["routes"]) => async (scope: FastifyInstance) => {
+          scope.serviceName = service.name;
+          routes(scope as unknown as App, deps);
+        };
       app.register(scoped(service.routes), { prefix: "/api/v1" });
       if (service.rootRoutes) app.register(scoped(service.rootRoutes));
     },
@@ -172,6 +136,58 @@ export function createHttp(options: HttpOptions): Http {
     drain: drain.drain,
     onClosing: drain.onClosing,
   };
+}
+
+interface Parts {
+  drain: Drain;
+  limiter: Limiter;
+  meter: RequestMeter;
+}
+
+/** What happens to every request, whatever its route. */
+function prepareRequests(app: App, options: HttpOptions, { drain, limiter, meter }: Parts): void {
+  const { config, random } = options;
+  app.decorate("serviceName", "");
+  for (const name of ["tenant", "actor", "principal", "scope"]) app.decorateRequest(name, null);
+  app.setValidatorCompiler(createValidatorCompiler());
+  app.setErrorHandler(sendProblem);
+  readBodies(app, config.limits);
+  const headers = standardHeaders(isSecure(config));
+  const crossOrigin = createCrossOrigin(config.corsOrigins);
+  app.addHook("onRequest", beginRequest({ app, headers, crossOrigin, limiter, meter, random }));
+  app.addHook("onSend", (_request, reply, payload, done) => {
+    if (drain.closing()) reply.header("connection", "close");
+    done(null, payload);
+  });
+}
+
+/** Sees to it that every route is guarded, checked, counted and documented; answers which there are. */
+function watchRoutes(app: App, options: HttpOptions, { limiter, meter }: Parts): DocumentedRoute[] {
+  const { authenticate, permissions, config } = options;
+  const routes: DocumentedRoute[] = [];
+  const cursors = createCursorSeal([config.masterKey, ...config.masterKeyPrevious]);
+  app.addHook("onRoute", function (route) {
+    const { serviceName } = this;
+    prepareRoute(route, serviceName);
+    const fault = faultOfRoute(route, permissions);
+    if (fault) {
+      const of = serviceName === "" ? "" : ` of service "${serviceName}"`;
+      throw new Error(`The route ${String(route.method)} ${route.url}${of} ${fault}`);
+    }
+    guardRoute(route, { authenticate, limiter });
+    expectBody(route);
+    sealCursors(route, cursors);
+    const stats = meter.route(String(route.method), route.url);
+    const level = route.config?.rateLimit === "none" ? "debug" : "info";
+    route.onResponse = [...[route.onResponse ?? []].flat(), finishRequest(meter, stats, level)];
+    routes.push(documented(route, serviceName));
+  });
+  return routes;
+}
+
+/** Whether answers reach the client over TLS, here or at a proxy in front. */
+function isSecure({ tls, publicUrl }: HttpOptions["config"]): boolean {
+  return tls !== undefined || publicUrl.startsWith("https:");
 }
 
 function serverOptions(options: HttpOptions): FastifyServerOptions {
@@ -198,7 +214,7 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
       requestIdLogLabel: "requestId",
     }),
     childLoggerFactory: (_logger, bindings, _options, raw) =>
-      requestLog(log, bindings as unknown as RequestBindings, raw as IncomingMessage),
+      requestLog(log, bindings as unknown as RequestBindings, raw),
     genReqId: (raw: IncomingMessage) => requestId(raw, random),
     bodyLimit: bodyBytes,
     requestTimeout: requestTimeoutMs,
@@ -209,7 +225,7 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
     trustProxy: trustOf(config.trustProxy),
     routerOptions: { maxParamLength: PATH_PARAMETER_CHARS_MAX },
     frameworkErrors: (error, request, reply) => {
-      reply.headers(standardHeaders(config.tls !== undefined));
+      reply.headers(standardHeaders(isSecure(config)));
       reply.header("x-request-id", request.id);
       sendProblem(error, request, reply as never);
     },
@@ -230,7 +246,9 @@ function requestLog(log: Logger, bindings: RequestBindings, raw: IncomingMessage
   return new RequestLog(log, bindings);
 }
 
-/** Fastify takes a number of hops for "none", since version 5.12; here it means the nearest ones. */
+/**
+ * Fastify takes a number of hops for "none", since version 5.12; here it means the nearest ones.
+ */
 function trustOf(trust: Config["trustProxy"]): FastifyServerOptions["trustProxy"] {
   if (typeof trust === "number") return (_address: string, hop: number) => hop < trust;
   return typeof trust === "boolean" ? trust : [...trust];
@@ -276,13 +294,13 @@ function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRou
   });
   let openapi: string | null = null;
   app.register(async (scope) => {
-    healthRoutes(scope as unknown as App, {
+    healthRoutes(scope, {
       health,
       metrics,
       production: config.env === "production",
       ...(config.metricsToken !== undefined && { metricsToken: config.metricsToken }),
     });
-    docsRoutes(scope as unknown as App, {
+    docsRoutes(scope, {
       errors: options.errors,
       openapi: () => {
         openapi ??= JSON.stringify(openApiDocument(routes, version));

@@ -18,8 +18,8 @@ function problemOfSocket(code: string | undefined): Problem {
 }
 
 /**
- * Answers what was too broken or too slow to become a request, and closes: where one message ends and
- * the next begins is uncertain from here on. A half-sent answer is not added to.
+ * Answers what was too broken or too slow to become a request, and closes: where one message ends
+ * and the next begins is uncertain from here on. A half-sent answer is not added to.
  */
 export function answerBrokenRequest(
   error: Error & { code?: string },

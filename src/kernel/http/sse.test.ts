@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { type TestContext, test } from "node:test";
 import { Type } from "typebox";
-import type { App } from "../service.ts";
 import { type EventStream, eventText } from "./sse.ts";
-import { type TestHttp, testHttp } from "./test-server.ts";
+import { type TestHttp, testHttp } from "./fixture.ts";
+import type { App } from "./types.ts";
 
 interface Bench {
   http: TestHttp;
@@ -51,11 +51,10 @@ async function listen({ url }: Bench, as = "ada") {
   const reading = (async () => {
     for await (const chunk of answer.body ?? []) received.text += Buffer.from(chunk).toString();
   })();
-  reading
-    .catch(() => {})
-    .finally(() => {
-      received.over = true;
-    });
+  const over = () => {
+    received.over = true;
+  };
+  reading.then(over, over);
   return { answer, received, abort };
 }
 

@@ -27,9 +27,10 @@ export interface EventStream {
 
 export interface EventStreams {
   /**
-   * Turns a request into a stream of server-sent events (WHATWG HTML, 9.2). A comment every 15 s keeps
-   * proxies from closing it; a client that leaves more than 256 KiB unread is cut off and may resume by
-   * Last-Event-ID; a server that stops ends it. Throws `rate_limited` (429) beyond 200 streams a tenant.
+   * Turns a request into a stream of server-sent events (WHATWG HTML, 9.2). A comment every 15 s
+   * keeps proxies from closing it; a client that leaves more than 256 KiB unread is cut off and may
+   * resume by Last-Event-ID; a server that stops ends it. Throws `rate_limited` (429) beyond 200
+   * streams a tenant.
    */
   open(request: FastifyRequest, reply: FastifyReply): EventStream;
   /** Streams that are open now. */

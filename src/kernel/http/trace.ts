@@ -9,7 +9,8 @@ const pattern = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)
 
 /**
  * Reads a `traceparent` header; null for what is none. A version beyond 00 may say more after the
- * flags, version 00 may not, and version ff and ids of zeros are never valid (W3C Trace Context, 3.2).
+ * flags, version 00 may not, and version ff and ids of zeros are never valid (W3C Trace Context,
+ * 3.2).
  */
 export function parseTraceParent(header: string | undefined): TraceParent | null {
   if (header === undefined || header.length > 256) return null;

@@ -1,4 +1,7 @@
-import type { IncomingHttpHeaders } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { Static, TSchema } from "typebox";
+import type { Tx } from "../db/types.ts";
 import type { ErrorEntry } from "../errors.ts";
 import type { Principal } from "../identity/types.ts";
 import type { Actor, TenantRef } from "../tenancy/types.ts";
@@ -44,6 +47,49 @@ export interface RouteConfig {
   /** Not in the OpenAPI document: pages for people. */
   hidden?: true;
 }
+
+/** Request and response types that follow from a route's TypeBox schemas. */
+export interface TypeBoxProvider {
+  readonly schema: unknown;
+  readonly validator: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
+  readonly serializer: this["schema"] extends TSchema ? Static<this["schema"]> : unknown;
+}
+
+export type App = FastifyInstance<
+  Server,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxProvider
+>;
+
+/** What this layer needs to know of a service. */
+export interface Mountable<Deps> {
+  readonly name: string;
+  readonly routes: (app: App, deps: Deps) => void;
+  /** Those whose whole address a standard fixes: without the prefix. */
+  readonly rootRoutes?: (app: App, deps: Deps) => void;
+}
+
+/**
+ * Runs a change for a request: one tenant transaction that claims the Idempotency-Key, does `work`,
+ * keeps the answer's bytes for replay and commits. Resolves to what `work` returned, for the
+ * handler to return in turn, so that its type is held against the route's schema; the reply already
+ * carries `status`, the ETag of its `version` and the bytes that were kept. Null from `work` is
+ * answered 404. `http/mutation.ts` has the steps.
+ */
+export type Mutate = <T>(
+  request: MutatingRequest,
+  reply: MutatingReply,
+  status: number,
+  work: (tx: Tx) => Promise<T | null>,
+) => Promise<T>;
+
+/** Requests and replies of any route, whatever its schemas. */
+// biome-ignore lint/suspicious/noExplicitAny: existential types
+export type MutatingRequest = FastifyRequest<any, any, any, any, any, any, any, any>;
+// biome-ignore lint/suspicious/noExplicitAny: existential types
+export type MutatingReply = FastifyReply<any, any, any, any, any, any, any, any>;
 
 declare module "fastify" {
   interface FastifyContextConfig extends RouteConfig {}

@@ -5,7 +5,9 @@ import { type FieldError, requestErrors } from "../errors.ts";
 import { pointerStep } from "./json.ts";
 
 const FIELD_ERRORS_MAX = 20;
-/** Beyond this many values only the first fault is named: naming all costs more than reading them. */
+/**
+ * Beyond this many values only the first fault is named: naming all costs more than reading them.
+ */
 const VALUES_FULLY_CHECKED_MAX = 1_000;
 
 const common: Options = {

@@ -188,9 +188,12 @@ export function localPath(path: string): string {
 }
 
 function readClaims(raw: Record<string, unknown>, config: OidcConfig): SsoClaims {
-  const text = (value: unknown) => (typeof value === "string" && value !== "" ? value : null);
-  const [issuer, subject] = [text(raw.iss), text(raw.sub)];
-  if (!issuer || !subject) throw identityErrors.sso_failed();
+  const text = (value: unknown) =>
+    typeof value === "string" && value.trim() !== "" ? value.replace(/\p{C}/gu, " ").trim() : null;
+  const { iss: issuer, sub: subject } = raw;
+  if (typeof issuer !== "string" || typeof subject !== "string" || !subjectPattern.test(subject)) {
+    throw identityErrors.sso_failed({ detail: "The provider gives no usable subject" });
+  }
   return {
     issuer,
     subject,
@@ -199,6 +202,9 @@ function readClaims(raw: Record<string, unknown>, config: OidcConfig): SsoClaims
     tenantSlugs: tenantSlugsOf(raw, config),
   };
 }
+
+/** At most 255 ASCII characters, as OpenID Connect Core says of `sub`. */
+const subjectPattern = /^[\x20-\x7e]{1,255}$/;
 
 const claimValuesAtMost = 100;
 

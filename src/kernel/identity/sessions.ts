@@ -16,7 +16,7 @@ import * as store from "./session-store.ts";
 import type { SessionMethod, SessionRow, SessionView } from "./session-store.ts";
 import type { Tokens } from "./tokens.ts";
 import type { Client, SignedIn } from "./types.ts";
-import { findUser, setLastTenant, type UserRow, userView } from "./user-store.ts";
+import { findUser, lockUser, setLastTenant, type UserRow, userView } from "./user-store.ts";
 
 /** A person's live sessions; signing in once more ends the oldest. */
 const sessionsAtMost = 100;
@@ -251,9 +251,10 @@ export async function switchTenant(
   change: { userId: string; sessionId: string; tenant: string; client: Client },
 ): Promise<SignedIn> {
   return deps.db.inPlatform(async (tx) => {
+    // The user before the session, as everybody locks them who needs both.
+    const user = await lockUser(tx, change.userId);
     const session = await store.lockSession(tx, change.sessionId, iso(deps.clock.nowMs()));
-    const user = session?.live ? await findUser(tx, change.userId) : null;
-    if (!session || !user || session.userId !== user.id) {
+    if (!session?.live || session.userId !== user?.id) {
       throw identityErrors.invalid_refresh_token();
     }
     const standing = await findStanding(tx, user, change.tenant);

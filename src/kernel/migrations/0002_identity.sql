@@ -8,7 +8,7 @@ alter table platform.tenant add column deleted_at timestamptz;
 create table platform.app_user (
   id uuid primary key,
   -- Lower case, as it is compared.
-  email text not null unique check (email = lower(email) and length(email) between 3 and 254),
+  email text not null unique check (email !~ '[A-Z]' and length(email) between 3 and 254),
   name text not null check (length(name) between 1 and 200),
   -- PHC string or bcrypt; null for people who only come by single sign-on.
   password_hash text,
@@ -125,7 +125,7 @@ create index membership_joined on platform.membership (tenant_id, created_at, us
 create table platform.invitation (
   tenant_id uuid not null references platform.tenant (id),
   id uuid not null,
-  email text not null check (email = lower(email) and length(email) between 3 and 254),
+  email text not null check (email !~ '[A-Z]' and length(email) between 3 and 254),
   role text not null check (role ~ '^[a-z][a-z0-9_]{1,39}$' and role <> 'admin'),
   token_hash bytea not null,
   invited_by uuid not null references platform.app_user (id),

@@ -27,8 +27,8 @@ const VISIT_TIMEOUT_MS = 20_000;
 const LOOK_AGAIN_MS = 100;
 
 /**
- * Opens `url` in Chromium and looks until its text matches `shows`; by the DevTools protocol, without a
- * library. Rejects when the text doesn't come in time.
+ * Opens `url` in Chromium and looks until its text matches `shows`; by the DevTools protocol,
+ * without a library. Rejects when the text doesn't come in time.
  */
 export async function visit(chromium: string, url: string, shows: RegExp): Promise<Visit> {
   const profile = mkdtempSync(join(tmpdir(), "plimsoll-chromium-"));

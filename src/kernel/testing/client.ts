@@ -1,4 +1,4 @@
-import type { App } from "../service.ts";
+import type { App } from "../http/types.ts";
 
 export interface TestResponse {
   readonly status: number;

@@ -40,6 +40,8 @@ export interface TestIdentity extends AccountDeps {
   authenticator: Authenticator;
   ownerUrl: string;
   appUrl: string;
+  /** Network flights to the database until now. */
+  flights(): number;
 }
 
 export const testClient: Client = {
@@ -62,7 +64,11 @@ export async function startIdentity(
   });
   const { appUrl, ownerUrl } = beside ?? (await testDatabase(t));
   const log = { warn() {}, error() {} };
-  const database = createDatabase({ appUrl, log, poolMax: 6 });
+  let flights = 0;
+  const onFlight = () => {
+    flights += 1;
+  };
+  const database = createDatabase({ appUrl, log, poolMax: 6, onFlight });
   closing.push(() => database.close());
   const db = database.forService("platform");
   const clock = beside?.clock ?? manualClock();
@@ -87,6 +93,7 @@ export async function startIdentity(
     authenticator,
     ownerUrl,
     appUrl,
+    flights: () => flights,
     passwords: createPasswords({ random }),
     throttle: createThrottle({ db, clock }),
     tenants: createTenants({ db, clock }),

@@ -1,6 +1,6 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { withFormats } from "../http/validation.ts";
 import type { OpenApiDocument } from "../http/openapi.ts";
+import { withFormats } from "../http/validation.ts";
 
 interface Content {
   schema?: object;
@@ -10,8 +10,9 @@ interface Content {
 
 /**
  * What is missing from or wrong with an OpenAPI document: an operation without id, summary, tag or
- * answer, a body or an answer without an example, an example that its own schema refuses, a reference
- * that leads nowhere, a parameter in the path that nobody describes. Empty when nothing is.
+ * answer, a body or an answer without an example, an example that its own schema refuses, a
+ * reference that leads nowhere, a parameter in the path that nobody describes. Empty when nothing
+ * is.
  */
 export function openApiFaults(document: OpenApiDocument): string[] {
   const ajv = withFormats(new Ajv2020({ strict: false, allErrors: true, validateFormats: true }));

@@ -234,9 +234,7 @@ const deliveryRoutes: Routes = (app, deps) => {
     (request, reply) =>
       mutate(request, reply, 200, async (tx) => {
         const { id, deliveryId } = request.params;
-        const found = await store.selectDelivery(tx, deliveryId);
-        if (found?.endpointId !== id) throw requestErrors.not_found();
-        return webhooks.replayDelivery(tx, deps, deliveryId);
+        return webhooks.replayDelivery(tx, deps, await locked(tx, id), deliveryId);
       }),
   );
 

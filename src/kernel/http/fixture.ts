@@ -1,6 +1,5 @@
 import { once } from "node:events";
-import type { AddressInfo } from "node:net";
-import { connect } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { PassThrough } from "node:stream";
 import type { TestContext } from "node:test";
 import { accessErrors } from "../access/errors.ts";
@@ -10,13 +9,12 @@ import { requestErrors } from "../errors.ts";
 import { identityErrors } from "../identity/errors.ts";
 import type { Principal } from "../identity/types.ts";
 import { seededRandom } from "../random.ts";
-import type { App } from "../service.ts";
 import { createHealth } from "../telemetry/health.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 import { createHttp, type Http, type HttpOptions } from "./server.ts";
-import type { Authenticate } from "./types.ts";
+import type { App, Authenticate } from "./types.ts";
 
 export interface TestHttp extends Http {
   clock: ManualClock;
@@ -51,7 +49,9 @@ export const testPermissions: PermissionCatalogue = {
   "thing:delete": { title: "Delete things" },
 };
 
-/** A caller by name: `Bearer ada` is a tenant admin of A, `bob` a user of A, `eve` an admin of B. */
+/**
+ * A caller by name: `Bearer ada` is a tenant admin of A, `bob` a user of A, `eve` an admin of B.
+ */
 export function testCaller(name: string): Principal | null {
   const all = new Map(
     Object.keys(testPermissions).map((permission) => [permission, "all" as const]),
@@ -77,10 +77,14 @@ export function testCaller(name: string): Principal | null {
   };
 }
 
+/** Believes whatever name stands behind "Bearer". */
 export const testAuthenticate: Authenticate = ({ authorization = "" }) =>
   testCaller(authorization.replace("Bearer ", ""));
 
-/** A server with the routes that `routes` registers as service "things", on nothing but this process. */
+/**
+ * A server with the routes that `routes` registers as service "things", on nothing but this
+ * process.
+ */
 export function testHttp(
   t: TestContext,
   routes: (app: App) => void,

@@ -284,7 +284,7 @@ create table platform.app_user (
   updated_at timestamp with time zone not null,
   constraint app_user_pkey PRIMARY KEY (id),
   constraint app_user_email_key UNIQUE (email),
-  constraint app_user_email_check CHECK (((email = lower(email)) AND ((length(email) >= 3) AND (length(email) <= 254)))),
+  constraint app_user_email_check CHECK (((email !~ '[A-Z]'::text) AND ((length(email) >= 3) AND (length(email) <= 254)))),
   constraint app_user_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 );
 CREATE INDEX app_user_last_tenant ON platform.app_user USING btree (last_tenant);
@@ -427,7 +427,7 @@ create table platform.invitation (
   accepted_by uuid,
   constraint invitation_pkey PRIMARY KEY (tenant_id, id),
   constraint invitation_tenant_id_token_hash_key UNIQUE (tenant_id, token_hash),
-  constraint invitation_email_check CHECK (((email = lower(email)) AND ((length(email) >= 3) AND (length(email) <= 254)))),
+  constraint invitation_email_check CHECK (((email !~ '[A-Z]'::text) AND ((length(email) >= 3) AND (length(email) <= 254)))),
   constraint invitation_role_check CHECK (((role ~ '^[a-z][a-z0-9_]{1,39}$'::text) AND (role <> 'admin'::text)))
 );
 CREATE INDEX invitation_accepted_by ON platform.invitation USING btree (accepted_by);

@@ -47,6 +47,7 @@ const adminOptions: readonly OptionSpec[] = [
   { flags: "--name <name>", summary: "the person's name", default: "Administrator" },
   { flags: "--tenant-slug <slug>", summary: "the admin's tenant", default: "operations" },
   { flags: "--tenant-name <name>", summary: "its name, if it is made", default: "Operations" },
+  { flags: "--reset-password", summary: "set the password of a person who exists" },
   { flags: "--password-stdin", summary: "read the password from standard input" },
 ];
 
@@ -75,22 +76,23 @@ export const adminCommands: readonly CommandSpec[] = [
         (await ask(surroundings, "E-mail address", { instead: "--email" }));
       const fromStdin = options.passwordStdin === true;
       const password = await readPassword(surroundings, { fromStdin, isNew: true });
-      const { createAdmin } = await import("#kernel/first-admin.ts");
+      const { createPlatformAdmin } = await import("#kernel/identity/people.ts");
       const app = await startQuietly();
       try {
-        const made = await createAdmin(app, {
+        const made = await createPlatformAdmin(app.identity, {
           email,
           password,
           name: textOf(options, "name") ?? "",
+          resetPassword: options.resetPassword === true,
           tenant: {
             slug: textOf(options, "tenantSlug") ?? "",
             name: textOf(options, "tenantName") ?? "",
           },
         });
-        if (!made) throw new CommandError(`There is an account with the address ${email} already`);
-        const { user, tenant } = made;
+        const { user, tenant, created } = made;
         const answer = { user: { id: user.id, email: user.email }, tenant: { slug: tenant.slug } };
-        out.result(answer, () => out.success(`Made the platform admin ${user.email}`));
+        const did = created ? "Made the platform admin" : "Made a platform admin of";
+        out.result(answer, () => out.success(`${did} ${user.email}`));
       } finally {
         await app.stop();
       }

@@ -8,12 +8,13 @@ import { type Clock, systemClock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import { createDatabase } from "./db/pool.ts";
 import type { Database } from "./db/types.ts";
+import { measureOutbox } from "./events/outbox.ts";
 import { createEventFeed } from "./events/stream.ts";
 import { createFlags } from "./flags.ts";
 import { createMutate } from "./http/mutation.ts";
-import { createHttp, type Http } from "./http/server.ts";
+import { createHttp, type Http, type HttpOptions } from "./http/server.ts";
 import { startMetricsServer } from "./http/health-routes.ts";
-import { createJobAdmin } from "./jobs/admin.ts";
+import { createJobAdmin, measureJobs } from "./jobs/admin.ts";
 import { kernelErrors } from "./kernel-errors.ts";
 import type { PlatformDeps } from "./platform-parts.ts";
 import { type Random, systemRandom } from "./random.ts";
@@ -118,7 +119,9 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
     timeoutMs: 2_000,
     check: () => database.ping(2_000),
   });
+  const sharedBuckets = await sharedBucketsOf(config);
   const http = createHttp({
+    ...(sharedBuckets && { sharedBuckets }),
     ...{ config, clock, random, log, metrics, health, permissions },
     authenticate: identity.authenticator.authenticate,
     errors: [...kernelErrors, ...services.map((service) => service.errors)],
@@ -129,6 +132,13 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
   const depsOf = depsFor(assembly, { common, database, identity, http, sealer });
   const parts = { common, services, database, opened, identity, health };
   return runningApp({ ...assembly, ...parts, http, depsOf });
+}
+
+/** The client of Redis takes 14 MiB and a tenth of a second to load, so only who has one loads it. */
+async function sharedBucketsOf({ redisUrl }: Config): Promise<HttpOptions["sharedBuckets"]> {
+  if (redisUrl === undefined) return undefined;
+  const { redisBuckets } = await import("./http/ratelimit-redis.ts");
+  return (around) => redisBuckets(redisUrl, around);
 }
 
 interface Running extends Assembly {
@@ -270,6 +280,8 @@ function depsFor(
     closing.defer(() => jobs.close());
     const feed = createEventFeed({ db, appUrl: opened.appUrl, clock, log, metrics });
     closing.defer(() => feed.stop());
+    measureJobs(jobs, metrics);
+    measureOutbox({ db, metrics });
     return { ...identity, jobs, feed, streams: http.streams, ...deps };
   };
   return (service) => {

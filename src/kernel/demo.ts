@@ -1,8 +1,8 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunningApp } from "./app.ts";
-import { createAdmin } from "./first-admin.ts";
 import { createApiKey } from "./identity/api-keys.ts";
+import { createPlatformAdmin } from "./identity/people.ts";
 import type { Principal } from "./identity/types.ts";
 import type { UserRow } from "./identity/user-store.ts";
 import { findFirstTenant } from "./tenancy/store.ts";
@@ -30,14 +30,12 @@ export async function ensureDemo(app: RunningApp): Promise<DemoAccess | null> {
   if (existing) return readAccess(path);
   const { random } = app.identity;
   const password = random.bytes(passwordBytes).toString("base64url");
-  const made = await createAdmin(app, {
+  const { user, tenant } = await createPlatformAdmin(app.identity, {
     email: "demo@plimsoll.local",
     password,
     name: "Demo",
     tenant: { name: "Demo Deli", slug: "demo" },
   });
-  if (!made) return readAccess(path);
-  const { user, tenant } = made;
   for (const service of app.services) {
     const { demo } = service;
     const deps = app.depsOf(service.name);

@@ -18,7 +18,7 @@ const quiet = { warn() {}, error() {} };
 interface Setup {
   db: Db;
   ownerUrl: string;
-  /** As the owner, with the tenant set and the guard off: what an attacker with the owner's rights does. */
+  /** What an attacker with the owner's rights does: with the guard off and the tenant set. */
   tamper(text: string, values?: unknown[]): Promise<number>;
   tenant: TenantRef;
   other: TenantRef;
@@ -122,7 +122,7 @@ test("concurrent writers of one tenant make one unbroken chain", async (t) => {
 });
 
 // Guards against an application, or its bugs, that rewrites the past.
-test("the app role can neither change nor delete records, nor forge another tenant's", async (t) => {
+test("the app role can neither change nor delete records, nor forge others'", async (t) => {
   const { db, tenant, other } = await setup(t);
   await write(db, tenant, 1);
   const attempts = [
@@ -145,7 +145,7 @@ test("the app role can neither change nor delete records, nor forge another tena
 });
 
 // Guards against an owner who deletes by mistake; retention has to say so.
-test("even the owner changes nothing by accident, and retention keeps the chain whole", async (t) => {
+test("the owner changes nothing by accident, and retention keeps the chain whole", async (t) => {
   const { db, ownerUrl, tenant, other } = await setup(t);
   for (const text of [
     "update platform.audit set action = 'x'",
@@ -274,7 +274,7 @@ test("records can be narrowed by actor, action, resource and time, and paged", a
 });
 
 // Guards against an export that loses rows, or runs as a formula in whoever opens it.
-test("the export has every record once, in both formats, with formulas made harmless", async (t) => {
+test("the export has every record once, in both formats, without formulas", async (t) => {
   const { db, tenant } = await setup(t);
   const evil = { ...ada, name: '=HYPERLINK("http://evil","x")' };
   await db.inTenant(
@@ -305,7 +305,7 @@ test("the export has every record once, in both formats, with formulas made harm
 });
 
 // Guards against secrets that end up in a log nobody can delete from.
-test("what is named like a secret is redacted at any depth, and large states are replaced", async (t) => {
+test("what is named like a secret is redacted, and large states are replaced", async (t) => {
   assert.deepEqual(
     redact({
       name: "x",
@@ -339,6 +339,7 @@ test("what is named like a secret is redacted at any depth, and large states are
     });
   });
   const [record] = await db.inTenant(tenant, (tx) => listAudit(tx, {}, { limit: 1 }));
-  assert.equal((record?.after as { omitted: string }).omitted, "too large");
+  assert.ok(record);
+  assert.equal((record.after as { omitted: string }).omitted, "too large");
   assert.equal((await db.inTenant(tenant, (tx) => verifyAudit(tx))).ok, true);
 });

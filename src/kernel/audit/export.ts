@@ -7,7 +7,8 @@ export type AuditFormat = "csv" | "ndjson";
 
 const pageRecords = 500;
 const headings =
-  "seq,id,at,actorKind,actorId,actorUserId,actorName,action,resourceType,resourceId,requestId,before,after,hash";
+  "seq,id,at,actorKind,actorId,actorUserId,actorName,action," +
+  "resourceType,resourceId,requestId,before,after,hash";
 
 /**
  * One CSV cell (RFC 4180). A leading = + - @ tab or return gets an apostrophe before it, or a
@@ -15,7 +16,7 @@ const headings =
  */
 export function csvCell(value: unknown): string {
   if (value === null || value === undefined) return "";
-  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "string" ? value : JSON.stringify(value);
   const safe = /^[=+\-@\t\r]/.test(text) && typeof value !== "number" ? `'${text}` : text;
   return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

@@ -1,5 +1,8 @@
-const secretName =
-  /pass(word|phrase|wd)|secret|token|authorization|credential|cookie|api_?key|private_?key|^keys?$|totp|recovery_?codes?|sealed/i;
+const secretName = new RegExp(
+  "pass(word|phrase|wd)|secret|token|authorization|credential|cookie|api_?key|private_?key" +
+    "|^keys?$|totp|recovery_?codes?|sealed",
+  "i",
+);
 
 const maxDepth = 12;
 

@@ -106,6 +106,7 @@ export function selectRecords({ tenantId, filter, beforeSeq, afterSeq, limit }: 
   };
 }
 
+/** The records of a page. */
 export async function listRecords(tx: Transaction, page: RecordPage): Promise<AuditRecord[]> {
   const { text, values } = selectRecords(page);
   return (await tx.query<AuditRecord>(text, values)).rows;

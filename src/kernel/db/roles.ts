@@ -241,9 +241,11 @@ export async function ensureRoles(options: RoleOptions): Promise<string> {
       const derived = derivedAppRole(rows[0].name, options.masterKey);
       role = derived.role;
       appUrl = urlFor(options.ownerUrl, role, derived.password);
-      if (await loginRefusal(appUrl)) await ensureLogin(client, role, derived.password);
-      const refusal = await loginRefusal(appUrl);
-      if (refusal) throw new Error(`PostgreSQL does not let ${role} in: ${refusal.message}`);
+      if (await loginRefusal(appUrl)) {
+        await ensureLogin(client, role, derived.password);
+        const refusal = await loginRefusal(appUrl);
+        if (refusal) throw new Error(`PostgreSQL does not let ${role} in: ${refusal.message}`);
+      }
     } else {
       role = await withClient(appUrl, async (app) => {
         const { rows: own } = await app.query(

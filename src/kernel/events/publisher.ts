@@ -24,7 +24,7 @@ interface Item {
   event: StoredEvent | undefined;
 }
 
-/** In waves of one event per resource, so that none overtakes another that has to be tried again. */
+/** In waves of one event per resource, so that none overtakes one that has to be tried again. */
 function* wavesOf(items: readonly Item[]): Generator<Item[]> {
   let left = items;
   while (left.length > 0) {

@@ -73,6 +73,7 @@ export async function relayTenant(
     await client.query("commit");
     return relayed;
   } catch (error) {
+    // Where the connection is gone, so is the transaction.
     await client.query("rollback").catch(() => {});
     throw error;
   }

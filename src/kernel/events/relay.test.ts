@@ -97,7 +97,7 @@ test("an event that commits after later numbers is still handed out", async (t) 
 });
 
 // Guards against a resource whose past is told in the wrong order, or with gaps, under load.
-test("events of one resource keep their order while many transactions race the relay", async (t) => {
+test("events of one resource keep their order while writers race the relay", async (t) => {
   const { db, relay, tenant: newTenant } = await eventHouse(t);
   const tenants = [await newTenant(), await newTenant(), await newTenant()];
   const changeTenant = (tenant: TenantRef) =>
@@ -128,7 +128,7 @@ test("events of one resource keep their order while many transactions race the r
 });
 
 // Guards against one tenant's trouble that stops everybody's events.
-test("a tenant whose events can't be handed out holds up nobody else's, and loses none", async (t) => {
+test("a tenant whose events can't be handed out holds up nobody else's", async (t) => {
   const house = await eventHouse(t);
   const { db, clock, relay, appUrl, ownerUrl, log, logs } = house;
   const [bad, good] = [await house.tenant(), await house.tenant()];
@@ -179,7 +179,7 @@ test("the relay's connection sees no tenant's events by itself", async (t) => {
 // Guards against two relays that hand out the same events, and against none after one has died.
 test("one relay leads, and another takes over when its connection ends", async (t) => {
   const house = await eventHouse(t);
-  const { db, appUrl, ownerUrl, log, metrics } = house;
+  const { db, appUrl, log, metrics } = house;
   const tenant = await house.tenant();
   const start = () =>
     startRelay({
@@ -200,13 +200,13 @@ test("one relay leads, and another takes over when its connection ends", async (
     await eventually(async () => (await numbers(db, tenant)).length === n, `${n} events`);
     assert.equal(relays.filter((relay) => relay.leads()).length, 1);
     await emitOne(db, tenant, ++n);
-    await withClient(ownerUrl, (owner) =>
-      owner.query(
+    await withClient(appUrl, (app) =>
+      app.query(
         `select pg_terminate_backend(l.pid) from pg_locks l
           where l.locktype = 'advisory' and l.objid = 1919249529
             and l.database = (select oid from pg_database where datname = current_database())`,
       ),
-    ).catch(() => {});
+    );
   }
   await eventually(async () => (await numbers(db, tenant)).length === n, "all events");
   assert.deepEqual(
@@ -253,7 +253,7 @@ test("an event whose confirmation is lost is published again under the same id",
 });
 
 // Guards against a dead broker that stops webhooks and streams, and against events lost to it.
-test("while the broker refuses, events are handed out to everyone else and wait for it", async (t) => {
+test("while the broker refuses, events go to everyone else and wait for it", async (t) => {
   const house = await eventHouse(t);
   const { db, relay } = house;
   const tenant = await house.tenant();

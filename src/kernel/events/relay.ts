@@ -3,7 +3,7 @@ import type { Clock } from "../clock.ts";
 import { type Loop, startLoop } from "../jobs/loop.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { relayTenant, tryLead, waitingTenants } from "./relay-store.ts";
+import { type Relayed, relayTenant, tryLead, waitingTenants } from "./relay-store.ts";
 
 export interface RelayOptions {
   /** The app role's URL: the relay keeps one connection of its own. */
@@ -34,6 +34,8 @@ const batchEvents = 500;
 const queryTimeoutMs = 30_000;
 const leaveAloneMs = 5_000;
 const leaveAloneMaxTenants = 1_000;
+const publishEveryMs = 1_000;
+const triesAtMost = 10;
 
 // A leader whose machine has vanished must not hold the lock for TCP's two hours.
 const sessionSettings = `select set_config('timezone', 'UTC', false),
@@ -45,14 +47,30 @@ const sessionSettings = `select set_config('timezone', 'UTC', false),
   set_config('tcp_keepalives_interval', '5', false),
   set_config('tcp_keepalives_count', '3', false)`;
 
-type Handed = { events: number; more: boolean };
+/** An endpoint was deleted meanwhile, or another change was in the way. */
+const passing = new Set(["23503", "40001", "40P01"]);
+
+/** One tenant's events; what is over by itself is tried again at once. */
+async function relayPersistently(
+  client: pg.Client,
+  work: Parameters<typeof relayTenant>[1],
+): Promise<Relayed> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await relayTenant(client, work);
+    } catch (error) {
+      const { code = "" } = error as { code?: string };
+      if (attempt === triesAtMost || !passing.has(code)) throw error;
+    }
+  }
+}
 
 /** Hands out what waits, once. A tenant whose events can't be handed out is left alone for 5 s. */
 export async function relayOnce(
   client: pg.Client,
   { clock, log, toBroker }: Pick<RelayOptions, "clock" | "log" | "toBroker">,
   troubled: Map<string, number> = new Map(),
-): Promise<Handed> {
+): Promise<{ events: number; more: boolean }> {
   const nowMs = clock.nowMs();
   for (const [tenantId, untilMs] of troubled) if (untilMs <= nowMs) troubled.delete(tenantId);
   const waiting = await waitingTenants(client, batchEvents, [...troubled.keys()]);
@@ -61,10 +79,11 @@ export async function relayOnce(
     const nowIso = new Date(clock.nowMs()).toISOString();
     const work = { tenantId, toSeq, limit: batchEvents, keep: toBroker, nowIso };
     try {
-      events += (await relayTenant(client, work)).events;
+      events += (await relayPersistently(client, work)).events;
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError) || troubled.size >= leaveAloneMaxTenants)
+      if (!(error instanceof pg.DatabaseError) || troubled.size >= leaveAloneMaxTenants) {
         throw error;
+      }
       log.error({ err: error, tenant: tenantId }, "a tenant's events could not be handed out");
       troubled.set(tenantId, clock.nowMs() + leaveAloneMs);
     }
@@ -72,11 +91,14 @@ export async function relayOnce(
   return { events, more: waiting.length > 0 };
 }
 
-/** A connection for the relay; it reports its end by aborting `signal`. */
-export async function relayConnection(appUrl: string): Promise<{
+export interface RelayConnection {
   client: pg.Client;
-  signal: AbortSignal;
-}> {
+  /** Aborted when the connection has ended, whoever ended it. */
+  ended: AbortSignal;
+}
+
+/** A connection for the relay, which fails fast and is noticed soon when it is gone. */
+export async function relayConnection(appUrl: string): Promise<RelayConnection> {
   const client = new pg.Client({
     connectionString: appUrl,
     application_name: "plimsoll relay",
@@ -89,7 +111,53 @@ export async function relayConnection(appUrl: string): Promise<{
   client.on("end", () => ended.abort());
   await client.connect();
   await client.query(sessionSettings);
-  return { client, signal: ended.signal };
+  return { client, ended: ended.signal };
+}
+
+async function close(client: pg.Client): Promise<void> {
+  // A connection that is broken already needs no closing.
+  await client.end().catch(() => {});
+}
+
+/** Waits until this connection holds the lock; false when it was lost before. */
+async function becomeLeader(
+  client: pg.Client,
+  { clock, standbyMs = 2_000 }: RelayOptions,
+  lost: AbortSignal,
+): Promise<boolean> {
+  while (!lost.aborted) {
+    if (await tryLead(client)) return true;
+    // Rejects when the connection is lost, which the condition above sees.
+    await clock.sleep(standbyMs, lost).catch(() => {});
+  }
+  return false;
+}
+
+/** The leader's rounds over one connection. */
+function startRounds(client: pg.Client, options: RelayOptions, publisher: Loop | null): Loop {
+  const { clock, log, metrics, pollMs = 200 } = options;
+  const handedOut = metrics.counter("events_relayed_total", "Events handed out by the relay");
+  const troubled = new Map<string, number>();
+  return startLoop({
+    name: "relay",
+    everyMs: pollMs,
+    clock,
+    log,
+    async run() {
+      try {
+        const { events, more } = await relayOnce(client, options, troubled);
+        if (events === 0) return more;
+        handedOut.inc({}, events);
+        options.onRelayed?.();
+        publisher?.wake();
+        return more;
+      } catch (error) {
+        // In what state the connection is nobody knows; the lead goes with it.
+        await close(client);
+        throw error;
+      }
+    },
+  });
 }
 
 /**
@@ -97,73 +165,43 @@ export async function relayConnection(appUrl: string): Promise<{
  * whoever's connection holds the lock, and another takes over when that connection ends.
  */
 export function startRelay(options: RelayOptions): Relay {
-  const { clock, log, metrics } = options;
-  const handedOut = metrics.counter("events_relayed_total", "Events handed out by the relay");
-  let inner: Loop | null = null;
-  let leading = false;
+  const { clock, log, publish } = options;
+  let rounds: Loop | null = null;
 
   async function lead(client: pg.Client, lost: AbortSignal): Promise<void> {
-    const troubled = new Map<string, number>();
-    const ended = Promise.withResolvers<void>();
-    lost.addEventListener("abort", () => ended.resolve(), { once: true });
+    const over = Promise.withResolvers<void>();
+    lost.addEventListener("abort", () => over.resolve(), { once: true });
     if (lost.aborted) return;
-    const publisher = options.publish && startPublisher(options.publish);
-    inner = startLoop({
-      name: "relay",
-      everyMs: options.pollMs ?? 200,
-      clock,
-      log,
-      async run() {
-        if (lost.aborted) return false;
-        const { events, more } = await relayOnce(client, options, troubled).catch((error) => {
-          // In what state the connection is nobody knows; without it the lead is given up too.
-          void client.end().catch(() => {});
-          throw error;
-        });
-        if (events > 0) {
-          handedOut.inc({}, events);
-          options.onRelayed?.();
-          publisher?.wake();
-        }
-        return more;
-      },
-    });
-    await ended.promise;
-    await Promise.all([inner.stop(), publisher?.stop()]);
-    inner = null;
+    log.info("this process hands out events now");
+    const publisher = publish
+      ? startLoop({ name: "publisher", everyMs: publishEveryMs, clock, log, run: publish })
+      : null;
+    rounds = startRounds(client, options, publisher);
+    await over.promise;
+    await Promise.all([rounds.stop(), publisher?.stop()]);
+    rounds = null;
   }
 
-  function startPublisher(run: NonNullable<RelayOptions["publish"]>): Loop {
-    return startLoop({ name: "publisher", everyMs: 1_000, clock, log, run });
-  }
-
-  const outer = startLoop({
+  const terms = startLoop({
     name: "relay leadership",
     everyMs: options.standbyMs ?? 2_000,
     clock,
     log,
     async run(stopping) {
-      const { client, signal: ended } = await relayConnection(options.appUrl);
+      const { client, ended } = await relayConnection(options.appUrl);
       const lost = AbortSignal.any([ended, stopping]);
       try {
-        while (!lost.aborted && !(await tryLead(client))) {
-          await clock.sleep(options.standbyMs ?? 2_000, lost).catch(() => {});
-        }
-        if (lost.aborted) return false;
-        log.info("this process hands out events now");
-        leading = true;
-        await lead(client, lost);
+        if (await becomeLeader(client, options, lost)) await lead(client, lost);
       } finally {
-        leading = false;
-        await client.end().catch(() => {});
+        await close(client);
       }
       return false;
     },
   });
 
   return {
-    wake: () => inner?.wake(),
-    leads: () => leading,
-    stop: () => outer.stop(),
+    wake: () => rounds?.wake(),
+    leads: () => rounds !== null,
+    stop: () => terms.stop(),
   };
 }

@@ -68,6 +68,7 @@ export async function lastPosition(db: Db, tenantId: string): Promise<number> {
   return rows[0]?.position ?? 0;
 }
 
+/** Those of the events that are there and were handed out. */
 export async function eventsByIds(
   db: Db,
   tenantId: string,
@@ -98,6 +99,7 @@ export async function pointersToPublish(tx: Transaction, limit: number): Promise
   return rows;
 }
 
+/** Forgets pointers to events that have been handed out everywhere. */
 export async function deletePointers(tx: Transaction, seqs: readonly number[]): Promise<void> {
   await tx.query("delete from platform.outbox where seq = any($1::bigint[])", [seqs]);
 }

@@ -115,7 +115,7 @@ test("a reader sees only the types it wants of what it may see", async (t) => {
   const more = Promise.all([take(orders, 5), take(own, 5)]);
   await tell(house, tenant, 11, 20);
   await more;
-  assert.equal(await Promise.race([never, "nothing"]), "nothing");
+  assert.equal(await Promise.race([never, Promise.resolve("nothing")]), "nothing");
   await Promise.all([orders.return(), own.return()]);
 });
 
@@ -133,18 +133,18 @@ test("a hundred readers of one tenant all get every event in order", async (t) =
 });
 
 // Guards against a stream that stays silent after its notifications were lost.
-test("a reader goes on when the listening connection dies, and when a notification is missed", async (t) => {
+test("a reader goes on when the listening connection dies", async (t) => {
   const house = await streamHouse(t, 100);
   const tenant = await house.tenant();
   const events = house.feed.subscribe(tenant.id, everything({ lastEventId: 0 }));
   await tell(house, tenant, 1);
   assert.deepEqual(await take(events, 1), [1]);
-  await withClient(house.ownerUrl, (owner) =>
-    owner.query(
+  await withClient(house.appUrl, (app) =>
+    app.query(
       `select pg_terminate_backend(pid) from pg_stat_activity
         where application_name = 'plimsoll events' and datname = current_database()`,
     ),
-  ).catch(() => {});
+  );
   const next = take(events, 2);
   await tell(house, tenant, 2, 3);
   assert.deepEqual(await next, [2, 3]);

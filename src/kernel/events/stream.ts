@@ -81,6 +81,7 @@ function listen(
         if (!stopping.aborted) await ended.promise;
       } finally {
         stopping.removeEventListener("abort", stop);
+        // A connection that is broken already needs no closing.
         await client.end().catch(() => {});
       }
       return false;
@@ -89,9 +90,9 @@ function listen(
 }
 
 /**
- * Starts the feed of this process: one listening connection, and per tenant with readers one tail of
- * recent events that all of them read from. A notification that was missed is made up for by looking
- * every few seconds.
+ * The feed of this process: one listening connection, and per tenant with readers one tail of
+ * recent events that all of them read from. A notification that was missed is made up for by
+ * looking every few seconds. Nothing is connected before the first reader.
  */
 export function createEventFeed(options: StreamOptions): EventFeed {
   const { db, clock, log, metrics } = options;

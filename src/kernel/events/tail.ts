@@ -20,32 +20,38 @@ const readEvents = 200;
 
 type Kept = StoredEvent & { sizeBytes: number };
 
+/** Everything after `start` up to `end`; both are unknown before the first read. */
+interface Ring {
+  start: number;
+  end: number;
+  events: Kept[];
+  sizeBytes: number;
+}
+
+function keep(ring: Ring, events: readonly Kept[]): void {
+  for (const event of events) {
+    ring.events.push(event);
+    ring.sizeBytes += event.sizeBytes;
+    ring.end = event.position;
+  }
+  let drop = 0;
+  while (ring.events.length - drop > keptEventsMax || ring.sizeBytes > keptBytesMax) {
+    const oldest = ring.events[drop];
+    if (!oldest) break;
+    ring.sizeBytes -= oldest.sizeBytes;
+    ring.start = oldest.position;
+    drop += 1;
+  }
+  if (drop > 0) ring.events = ring.events.slice(drop);
+}
+
+/** Starts reading at the tenant's last event; what came before is the database's to answer. */
 export function createTail(options: { db: Db; tenantId: string; log: Pick<Logger, "warn"> }): Tail {
   const { db, tenantId, log } = options;
-  let kept: Kept[] = [];
-  let keptBytes = 0;
-  /** Everything after this position, and up to `end`, is kept; unknown before the first read. */
-  let start = Number.POSITIVE_INFINITY;
-  let end = Number.NEGATIVE_INFINITY;
+  const ring: Ring = { start: Infinity, end: -Infinity, events: [], sizeBytes: 0 };
   let reading = false;
   let again = false;
   let changed = Promise.withResolvers<void>();
-
-  function keep(events: readonly Kept[]): void {
-    for (const event of events) {
-      kept.push(event);
-      keptBytes += event.sizeBytes;
-      end = event.position;
-    }
-    let drop = 0;
-    while (kept.length - drop > keptEventsMax || (keptBytes > keptBytesMax && drop < kept.length)) {
-      const oldest = kept[drop] as Kept;
-      keptBytes -= oldest.sizeBytes;
-      start = oldest.position;
-      drop += 1;
-    }
-    if (drop > 0) kept = kept.slice(drop);
-  }
 
   function announce(): void {
     const waiting = changed;
@@ -54,13 +60,13 @@ export function createTail(options: { db: Db; tenantId: string; log: Pick<Logger
   }
 
   async function read(): Promise<void> {
-    if (end === Number.NEGATIVE_INFINITY) {
-      start = end = await lastPosition(db, tenantId);
+    if (ring.end === -Infinity) {
+      ring.start = ring.end = await lastPosition(db, tenantId);
       return announce();
     }
     for (;;) {
-      const events = await eventsAfter(db, tenantId, end, readEvents);
-      keep(events);
+      const events = await eventsAfter(db, tenantId, ring.end, readEvents);
+      keep(ring, events);
       if (events.length > 0) announce();
       if (events.length < readEvents) return;
     }
@@ -88,11 +94,11 @@ export function createTail(options: { db: Db; tenantId: string; log: Pick<Logger
       else void readAll();
     },
     after(position) {
-      if (position < start) return null;
-      if (position >= end) return [];
-      return kept.filter((event) => event.position > position);
+      if (position < ring.start) return null;
+      if (position >= ring.end) return [];
+      return ring.events.filter((event) => event.position > position);
     },
-    next: (position) => (end > position ? Promise.resolve() : changed.promise),
+    next: (position) => (ring.end > position ? Promise.resolve() : changed.promise),
   };
   tail.refresh();
   return tail;

@@ -47,7 +47,7 @@ export interface Head {
   event: StoredEvent;
 }
 
-/** The next deliveries of an endpoint: of each resource only the oldest, so they may go together. */
+/** The next deliveries of an endpoint: each resource's oldest only, so they may go together. */
 export async function selectHeads(
   tx: Tx,
   endpointId: string,

@@ -11,7 +11,8 @@ export function newSecret(random: Random): string {
 
 /**
  * The headers that let a receiver check who sent a message and when (Standard Webhooks 1.0,
- * standardwebhooks.com). Every secret signs, so that a receiver may know either while it changes over.
+ * standardwebhooks.com). Every secret signs, so that a receiver may know either of them while it
+ * changes over.
  */
 export function signedHeaders(
   message: { id: string; timestampSeconds: number; body: string },

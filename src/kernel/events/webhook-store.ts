@@ -56,6 +56,7 @@ export async function selectEndpoint(tx: Tx, id: string, lock = false): Promise<
   return rows[0] ?? null;
 }
 
+/** Oldest first. */
 export async function selectEndpoints(
   tx: Tx,
   { afterId, limit }: { afterId?: string; limit: number },
@@ -84,6 +85,7 @@ export async function updateEndpoint(
   return rows[0] as Endpoint;
 }
 
+/** Notes which secret signs, and until when the one before does too. */
 export async function updateSecret(
   tx: Tx,
   id: string,
@@ -154,6 +156,7 @@ const lastAttempt = `left join lateral (
   select a.status, a.error from platform.webhook_attempt a
    where a.tenant_id = d.tenant_id and a.delivery_id = d.id order by a.id desc limit 1) last on true`;
 
+/** An endpoint's deliveries, those of the newest events first. */
 export async function selectDeliveries(
   tx: Tx,
   wanted: { endpointId: string; state?: DeliveryState; beforePosition?: number; limit: number },
@@ -174,6 +177,7 @@ export async function selectDeliveries(
   return rows;
 }
 
+/** One delivery, of whichever endpoint. */
 export async function selectDelivery(tx: Tx, id: string): Promise<Delivery | null> {
   const { rows } = await tx.query<Delivery>(
     `select ${deliveryColumns} from platform.webhook_delivery d ${lastAttempt}

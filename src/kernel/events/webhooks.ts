@@ -79,7 +79,7 @@ export async function createEndpoint(
   return { ...made, secret };
 }
 
-/** Changes an endpoint that was read with a lock; one that is switched on starts sending at once. */
+/** Changes an endpoint that was read with a lock; one that is on then sends what waits. */
 export async function updateEndpoint(
   tx: Tx,
   { clock }: Pick<WebhookDeps, "clock">,

@@ -87,7 +87,7 @@ function problemAnswer(errors: readonly DocumentedError[], refer: Refer): Record
     description: errors.map(({ entry }) => entry.title).join("; "),
     content: {
       "application/problem+json": {
-        schema: refer(ProblemDocument as JsonSchema),
+        schema: refer(ProblemDocument),
         examples: Object.fromEntries(examples),
       },
     },

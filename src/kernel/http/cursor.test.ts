@@ -4,8 +4,8 @@ import fc from "fast-check";
 import { Type } from "typebox";
 import { Problem } from "../errors.ts";
 import { decodeCursor, encodeCursor, page } from "./cursor.ts";
-import { Id, ListQuery, pageOf, strict } from "./schemas.ts";
 import { testHttp } from "./fixture.ts";
+import { Id, ListQuery, pageOf, strict } from "./schemas.ts";
 import type { App } from "./types.ts";
 
 const rows = Array.from({ length: 7 }, (_, n) => ({

@@ -4,8 +4,8 @@ import { defineErrors, requestErrors } from "../errors.ts";
 import { visit } from "../testing/chromium.ts";
 import { requireService } from "../testing/services.ts";
 import { errorList } from "./docs.ts";
-import { strict } from "./schemas.ts";
 import { testHttp } from "./fixture.ts";
+import { strict } from "./schemas.ts";
 import type { App } from "./types.ts";
 
 const oddErrors = defineErrors("odd", { markup: { status: 418, title: '<b>Bold</b> & "quoted"' } });

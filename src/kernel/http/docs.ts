@@ -98,7 +98,7 @@ async function loadReference(): Promise<Script> {
 
 function sendScript(request: FastifyRequest, reply: FastifyReply, script: Script): FastifyReply {
   reply.headers({ ...assetHeaders("text/javascript"), vary: "Accept-Encoding" });
-  if (!/\bgzip\b/.test(String(request.headers["accept-encoding"] ?? ""))) {
+  if (!/\bgzip\b/.test(request.headers["accept-encoding"] ?? "")) {
     return reply.send(script.plain);
   }
   return reply.header("content-encoding", "gzip").send(script.zipped);

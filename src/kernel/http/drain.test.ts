@@ -6,8 +6,8 @@ import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { Type } from "typebox";
 import { systemClock } from "../clock.ts";
-import { strict } from "./schemas.ts";
 import { testHttp } from "./fixture.ts";
+import { strict } from "./schemas.ts";
 import type { App } from "./types.ts";
 
 const schema = { summary: "x", response: { 200: strict({ n: Type.Integer() }) } };
@@ -45,13 +45,12 @@ test("a stop says so first, serves on, then finishes what is under way and close
   t.after(() => agent.destroy());
   const ask = (path: string) =>
     new Promise<{ status: number; connection: string; body: string }>((resolve, reject) => {
-      get(`${url}${path}`, { agent, headers }, async (answer) => {
-        const body = (await answer.toArray()).join("");
-        resolve({
-          status: answer.statusCode ?? 0,
-          connection: answer.headers.connection ?? "",
-          body,
-        });
+      get(`${url}${path}`, { agent, headers }, (answer) => {
+        const { statusCode: status = 0 } = answer;
+        const connection = answer.headers.connection ?? "";
+        answer.toArray().then((chunks) => {
+          resolve({ status, connection, body: chunks.join("") });
+        }, reject);
       }).on("error", reject);
     });
   assert.equal((await ask("/ready")).status, 200);
@@ -127,7 +126,7 @@ test("connections without a request do not hold up a stop", async (t) => {
     for (let m = 0; m < 5; m += 1) await turn();
   }
   assert.equal(await drained, true, "long before the deadline");
-  await Promise.all([opened, kept].map((socket) => (socket.closed ? null : once(socket, "close"))));
+  for (const socket of [opened, kept]) if (!socket.closed) await once(socket, "close");
 });
 
 /** Asks as fast as it can from a thread of its own until it is refused; posts what became of it. */

@@ -3,8 +3,8 @@ import { test } from "node:test";
 import type { FastifyRequest } from "fastify";
 import { Problem } from "../errors.ts";
 import { current, etag, expectedVersion, optionalVersion, sendFound } from "./etag.ts";
-import { ById, strict, Version } from "./schemas.ts";
 import { testHttp } from "./fixture.ts";
+import { ById, strict, Version } from "./schemas.ts";
 import type { App } from "./types.ts";
 
 const request = (ifMatch?: string) =>

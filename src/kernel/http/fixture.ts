@@ -157,7 +157,7 @@ export async function rawExchange(
     socket.on("error", () => socket.destroy());
     socket.on("close", () => resolve());
   });
-  for (const part of [bytes].flat()) socket.write(part as string);
+  for (const part of [bytes].flat()) socket.write(part);
   await closed;
   return received;
 }

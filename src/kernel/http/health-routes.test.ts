@@ -4,8 +4,8 @@ import { manualClock } from "../clock.ts";
 import { createHealth } from "../telemetry/health.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
-import { startMetricsServer } from "./health-routes.ts";
 import { testHttp } from "./fixture.ts";
+import { startMetricsServer } from "./health-routes.ts";
 
 const none = () => {};
 

@@ -4,6 +4,7 @@ import { Type } from "typebox";
 import { defineErrors } from "../errors.ts";
 import { openApiFaults } from "../testing/openapi.ts";
 import { exampleOf } from "./examples.ts";
+import { testHttp } from "./fixture.ts";
 import type { OpenApiDocument } from "./openapi.ts";
 import {
   AmountMinor,
@@ -18,7 +19,6 @@ import {
   Timestamp,
   Version,
 } from "./schemas.ts";
-import { testHttp } from "./fixture.ts";
 import type { App } from "./types.ts";
 
 const thingErrors = defineErrors("things", { taken: { status: 409, title: "The name is taken" } });
@@ -114,7 +114,7 @@ test("every operation is described, with examples that its own schemas accept", 
   const { app } = testHttp(t, routes);
   const answer = await app.inject("/openapi.json");
   assert.equal(answer.headers["content-type"], "application/json; charset=utf-8");
-  const document = answer.json() as OpenApiDocument;
+  const document = answer.json<OpenApiDocument>();
   assert.deepEqual(openApiFaults(document), []);
   assert.equal(document.openapi, "3.1.0");
   const operations = Object.values(document.paths).flatMap((path) => Object.values(path));
@@ -227,9 +227,9 @@ test("faults of a document are found", () => {
     },
   };
   const missing = structuredClone(document) as unknown as OpenApiDocument;
-  (missing.paths["/x/{id}"]?.get as { responses: object }).responses = {
-    "404": { content: { "application/json": { schema: { type: "object" } } } },
-  };
+  Object.assign(missing.paths["/x/{id}"]?.get ?? {}, {
+    responses: { "404": { content: { "application/json": { schema: { type: "object" } } } } },
+  });
   const faults = openApiFaults(missing).join("\n");
   for (const fault of [
     /no operationId/,
@@ -242,9 +242,9 @@ test("faults of a document are found", () => {
     assert.match(faults, fault);
   }
   const dangling = structuredClone(document) as unknown as OpenApiDocument;
-  (dangling.paths["/x/{id}"]?.get as { requestBody?: object }).requestBody = {
-    note: { $ref: "#/components/schemas/C" },
-  };
+  Object.assign(dangling.paths["/x/{id}"]?.get ?? {}, {
+    requestBody: { note: { $ref: "#/components/schemas/C" } },
+  });
   assert.throws(() => openApiFaults(dangling), /can't resolve reference/);
 });
 

@@ -141,7 +141,11 @@ function parametersOf({ schema, config, method }: DocumentedRoute, components: C
   return parameters;
 }
 
-function membersAs(place: string, schema: unknown, components: Components) {
+function membersAs(
+  place: string,
+  schema: unknown,
+  components: Components,
+): Record<string, unknown>[] {
   const { properties = {}, required = [] } = (schema ?? {}) as JsonSchema;
   return Object.entries(properties).map(([name, member]) => {
     const { description, ...rest } = member;
@@ -150,9 +154,9 @@ function membersAs(place: string, schema: unknown, components: Components) {
       in: place,
       required: place === "path" || (required.includes(name) && member.default === undefined),
       ...(description !== undefined && { description }),
-      schema: components.refer(rest) as unknown,
+      schema: components.refer(rest),
       example: exampleOf(member),
-    } as Record<string, unknown>;
+    };
   });
 }
 
@@ -177,7 +181,7 @@ function requestBodyOf(
 
 function answersOf({ schema }: DocumentedRoute, components: Components) {
   const answers: Operation["responses"] = {};
-  for (const [status, answer] of Object.entries((schema.response ?? {}) as object)) {
+  for (const [status, answer] of Object.entries(schema.response ?? {})) {
     const { description, content } = answer as JsonSchema & { content?: Record<string, object> };
     answers[status] = {
       description: description ?? "Done.",
@@ -234,7 +238,7 @@ function errorsOf({ schema, config, url, method }: DocumentedRoute): DocumentedE
 }
 
 function problemsOf(route: DocumentedRoute, components: Components): Operation["responses"] {
-  const declared = Object.keys((route.schema.response ?? {}) as object);
+  const declared = Object.keys(route.schema.response ?? {});
   const byStatus = new Map<string, DocumentedError[]>();
   for (const error of errorsOf(route)) {
     const status = String(error.entry.status);

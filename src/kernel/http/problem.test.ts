@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { CommitUnknownError, ConnectionError } from "../db/pg-errors.ts";
 import { Problem, requestErrors } from "../errors.ts";
 import { dependencyErrors } from "../resilience/policies.ts";
+import { testHttp } from "./fixture.ts";
 import { problemOf, problemText, rawProblem } from "./problem.ts";
 import { strict } from "./schemas.ts";
-import { testHttp } from "./fixture.ts";
 import type { App } from "./types.ts";
 
 /** An error as `pg` makes it, with what must never be shown. */

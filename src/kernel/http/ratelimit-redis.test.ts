@@ -69,7 +69,9 @@ function start(t: TestContext, url: string): RedisBuckets {
 }
 
 async function passed(buckets: RedisBuckets, key: string, times: number): Promise<number> {
-  const verdicts = await Promise.all(Array.from({ length: times }, () => buckets.take(key, limit)));
+  const verdicts = await Promise.all(
+    Array.from({ length: times }, async () => buckets.take(key, limit)),
+  );
   return verdicts.filter(({ allowed }) => allowed).length;
 }
 

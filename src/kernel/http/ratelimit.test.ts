@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { manualClock } from "../clock.ts";
+import { tenantA, testCaller, testHttp } from "./fixture.ts";
 import { addressKey, judge, type Limit, localBuckets, type Verdict } from "./ratelimit.ts";
 import { strict } from "./schemas.ts";
-import { tenantA, testCaller, testHttp } from "./fixture.ts";
 import type { App } from "./types.ts";
 
 const response = { 200: strict({}) };

@@ -41,7 +41,7 @@ export class RequestLog {
   }
 
   child(bindings: Record<string, unknown>, options?: object): Logger {
-    return this.#own().child(bindings, options as never);
+    return this.#own().child(bindings, options);
   }
 
   fatal(...line: unknown[]): void {
@@ -66,7 +66,7 @@ export class RequestLog {
 
   #write(level: Level, line: unknown[]): void {
     if (!this.#parent.isLevelEnabled(level)) return;
-    (this.#own()[level] as (...args: unknown[]) => void)(...line);
+    this.#own()[level](...(line as [object, string]));
   }
 
   #own(): Logger {

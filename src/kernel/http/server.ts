@@ -29,8 +29,8 @@ import { createLimiter, type Limiter } from "./limiter.ts";
 import { createRequestMeter, type RequestMeter } from "./measure.ts";
 import { type DocumentedRoute, openApiDocument } from "./openapi.ts";
 import { sendProblem } from "./problem.ts";
-import { redisBuckets } from "./ratelimit-redis.ts";
-import { localBuckets } from "./ratelimit.ts";
+import type { RedisBuckets } from "./ratelimit-redis.ts";
+import { type Buckets, localBuckets } from "./ratelimit.ts";
 import { type RequestBindings, RequestLog } from "./request-log.ts";
 import { beginRequest, finishRequest } from "./request.ts";
 import { strict } from "./schemas.ts";
@@ -47,7 +47,6 @@ export interface HttpOptions {
     | "publicUrl"
     | "masterKey"
     | "masterKeyPrevious"
-    | "redisUrl"
     | "corsOrigins"
     | "trustProxy"
     | "tls"
@@ -68,6 +67,8 @@ export interface HttpOptions {
   version: string;
   /** A tenant's own limit per minute, from memory; null for the default. */
   tenantLimit?: (tenant: TenantRef) => number | null;
+  /** Makes the buckets that all processes share, where there is a Redis. */
+  sharedBuckets?: (around: { local: Buckets; clock: Clock; log: Logger }) => RedisBuckets;
   /** An API key's limit per minute, where it is to be lower than its tenant's. */
   keyPerMinute?: number;
 }
@@ -125,9 +126,9 @@ export function createHttp(options: HttpOptions): Http {
     mount(service, deps) {
       // Asynchronous, so that what a route's declaration throws rejects `app.ready`.
       const scoped =
-        (routes: Mountable<typeof deps>["routes"]) => async (scope: FastifyInstance) => {
+        (register: Mountable<typeof deps>["routes"]) => async (scope: FastifyInstance) => {
           scope.serviceName = service.name;
-          routes(scope as unknown as App, deps);
+          register(scope, deps);
         };
       app.register(scoped(service.routes), { prefix: "/api/v1" });
       if (service.rootRoutes) app.register(scoped(service.rootRoutes));
@@ -161,7 +162,9 @@ function prepareRequests(app: App, options: HttpOptions, { drain, limiter, meter
   });
 }
 
-/** Sees to it that every route is guarded, checked, counted and documented; answers which there are. */
+/**
+ * Sees to it that every route is guarded, checked, counted and documented; answers which there are.
+ */
 function watchRoutes(app: App, options: HttpOptions, { limiter, meter }: Parts): DocumentedRoute[] {
   const { authenticate, permissions, config } = options;
   const routes: DocumentedRoute[] = [];
@@ -227,10 +230,10 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
     frameworkErrors: (error, request, reply) => {
       reply.headers(standardHeaders(isSecure(config)));
       reply.header("x-request-id", request.id);
-      sendProblem(error, request, reply as never);
+      sendProblem(error, request, reply);
     },
     clientErrorHandler: (error, socketOf) => answerBrokenRequest(error, socketOf, random),
-  } as FastifyServerOptions;
+  };
 }
 
 const safeRequestId = /^[\w.:+/=@-]{1,128}$/;
@@ -254,10 +257,10 @@ function trustOf(trust: Config["trustProxy"]): FastifyServerOptions["trustProxy"
   return typeof trust === "boolean" ? trust : [...trust];
 }
 
-function bucketsOf(app: App, { config, clock, log, health }: HttpOptions) {
+function bucketsOf(app: App, { sharedBuckets, clock, log, health }: HttpOptions) {
   const local = localBuckets(clock);
-  if (config.redisUrl === undefined) return local;
-  const shared = redisBuckets(config.redisUrl, { local, clock, log });
+  if (!sharedBuckets) return local;
+  const shared = sharedBuckets({ local, clock, log });
   health.register("redis", {
     required: false,
     timeoutMs: 1_000,

@@ -23,11 +23,13 @@ function problemOfSocket(code: string | undefined): Problem {
  */
 export function answerBrokenRequest(
   error: Error & { code?: string },
-  socket: Socket & { _httpMessage?: { headersSent: boolean } | null },
+  socket: Socket,
   random: Random,
 ): void {
   if (error.code === "ECONNRESET" || socket.destroyed) return;
-  if (!socket.writable || socket._httpMessage?.headersSent) {
+  // Node keeps the answer that is on its way over a connection under this name, and no other.
+  const { _httpMessage: answer } = socket as { _httpMessage?: { headersSent: boolean } | null };
+  if (!socket.writable || answer?.headersSent) {
     socket.destroy();
     return;
   }

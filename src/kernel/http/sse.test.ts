@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { type TestContext, test } from "node:test";
 import { Type } from "typebox";
-import { type EventStream, eventText } from "./sse.ts";
 import { type TestHttp, testHttp } from "./fixture.ts";
+import { type EventStream, eventText } from "./sse.ts";
 import type { App } from "./types.ts";
 
 interface Bench {

@@ -100,7 +100,7 @@ export function createEventStreams(
       });
       if (request.method === "HEAD") close();
       write(`retry: ${RECONNECT_DELAY_MS}\n\n`);
-      beat(clock, over.signal, write);
+      void beat(clock, over.signal, write);
       return { send: (event) => write(eventText(event)), signal: over.signal, close };
     },
   };

@@ -86,9 +86,9 @@ test("an e-mail address registers once", async (t) => {
   );
 });
 
-// Guards against telling strangers which accounts exist, by what is answered or by how long it takes:
+// Guards against telling strangers which accounts exist, by the answer or by how long it takes:
 // each does the same work, one hash and as many flights to the database.
-test("unknown user, wrong password, deactivated account: one answer for the same work", async (t) => {
+test("unknown user, wrong password, deactivated account: one answer, one effort", async (t) => {
   const id = await startIdentity(t);
   const ada = await registerPerson(id, "ada");
   const bob = await registerPerson(id, "bob");

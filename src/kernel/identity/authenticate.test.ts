@@ -50,7 +50,9 @@ test("a known token is answered from memory, without a promise", async (t) => {
   id.clock.advance(3_999);
   assert.equal(authenticator.authenticate(bearer(ada)), first);
   id.clock.advance(1);
-  await Promise.all(Array.from({ length: 20 }, () => authenticator.authenticate(bearer(ada))));
+  await Promise.all(
+    Array.from({ length: 20 }, async () => authenticator.authenticate(bearer(ada))),
+  );
   // One more flight for everybody who came at once; the signature is good for ever.
   assert.deepEqual(count, { queries: 2, verified: 1 });
 });

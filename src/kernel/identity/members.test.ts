@@ -199,10 +199,7 @@ test("who may change members can raise nobody beyond their own role", async (t) 
     client: testClient,
   });
   const clerk = await principalOf(id, bob);
-  assert.deepEqual([...clerk.permissions].sort(), [
-    ["member:update", "all"],
-    ["order:read", "own"],
-  ]);
+  assert.deepEqual(id.roles.format(clerk.permissions), ["member:update", "order:read:own"]);
   const beyond = { code: "ERR_ACCESS_BEYOND_OWN" };
   await assert.rejects(change(id, clerk, clerk.actor.id, { role: "tenant_admin" }), beyond);
   await assert.rejects(change(id, clerk, admin.actor.id, { active: false }), beyond);
@@ -265,7 +262,7 @@ test("members are listed by page and changed by version", async (t) => {
     asPrincipal(id, admin, (tx) => listMembers(tx, { filter: {}, limit: 1, after }));
   const [first] = await list(null);
   const [second] = await list([first?.createdAt ?? "", first?.id ?? ""]);
-  assert.deepEqual([first?.id, second?.id].sort(), [admin.actor.id, member.actor.id].sort());
+  assert.deepEqual(new Set([first?.id, second?.id]), new Set([admin.actor.id, member.actor.id]));
   assert.deepEqual(await list([second?.createdAt ?? "", second?.id ?? ""]), []);
   const one = await change(id, admin, member.actor.id, { role: "tenant_admin" }, 1);
   assert.equal(one.version, 2);

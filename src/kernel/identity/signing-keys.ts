@@ -81,7 +81,7 @@ function holdKeys({ db, clock }: Pick<KeyRingDeps, "db" | "clock">) {
     const now = new Date(clock.nowMs()).toISOString();
     const rows = await db.inPlatform((tx) => store.listLiveSigningKeys(tx, now));
     held = await Promise.all(
-      rows.map((row) => held.find((one) => isSame(one.row, row)) ?? hold(row)),
+      rows.map(async (row) => held.find((one) => isSame(one.row, row)) ?? hold(row)),
     );
   }
 
@@ -138,7 +138,7 @@ export async function startKeyRing(deps: KeyRingDeps): Promise<KeyRing> {
       return find(kid);
     },
     jwks: () => ({
-      keys: keys.live().map(({ row }) => publicJwk(row)),
+      keys: keys.live().map(({ row }) => publish(row)),
     }),
     refresh: keys.refresh,
     async stop() {
@@ -148,8 +148,8 @@ export async function startKeyRing(deps: KeyRingDeps): Promise<KeyRing> {
   };
 }
 
-function publicJwk({ publicJwk: jwk, kid, algorithm }: SigningKeyRow): PublicJwk {
-  const { kty = "", crv = "", x = "", y } = jwk;
+function publish({ publicJwk, kid, algorithm }: SigningKeyRow): PublicJwk {
+  const { kty = "", crv = "", x = "", y } = publicJwk;
   return { kty, crv, x, ...(y !== undefined && { y }), kid, alg: algorithm, use: "sig" };
 }
 

@@ -73,7 +73,7 @@ for (const algorithm of ["EdDSA", "ES256"] as const) {
         (error) =>
           error instanceof Problem &&
           error.status === 401 &&
-          /^Bearer /.test(error.options.headers?.["www-authenticate"] ?? ""),
+          error.options.headers?.["www-authenticate"]?.startsWith("Bearer ") === true,
         name,
       );
     }

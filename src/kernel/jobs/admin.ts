@@ -1,9 +1,8 @@
-import pg from "pg";
 import type { Logger } from "../telemetry/logger.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { createOwnerPool } from "./shift.ts";
 import * as store from "./store.ts";
 import type { JobState, JobSummary } from "./store.ts";
-
-export type { JobState, JobSummary } from "./store.ts";
 
 /** What a platform admin sees of the queue, and does to it. */
 export interface JobAdmin {
@@ -25,14 +24,7 @@ export interface JobAdmin {
 
 /** Over the owner's URL, since the app role can't read the queue; at most 2 connections. */
 export function createJobAdmin(ownerUrl: string, log: Logger): JobAdmin {
-  const pool = new pg.Pool({
-    connectionString: ownerUrl,
-    application_name: "plimsoll job admin",
-    max: 2,
-    connectionTimeoutMillis: 5_000,
-    options: "-c statement_timeout=10000",
-  });
-  pool.on("error", (error) => log.warn({ err: error }, "a job admin's connection was lost"));
+  const pool = createOwnerPool({ ownerUrl, name: "plimsoll job admin", max: 2, log });
   return {
     list: (wanted) => store.selectJobs(pool, wanted),
     counts: () => store.countJobs(pool),
@@ -40,4 +32,12 @@ export function createJobAdmin(ownerUrl: string, log: Logger): JobAdmin {
     delete: (id) => store.removeJob(pool, id),
     close: () => pool.end(),
   };
+}
+
+/** A gauge of the jobs that there are, counted when somebody scrapes. */
+export function measureJobs(admin: Pick<JobAdmin, "counts">, metrics: Metrics): void {
+  metrics.gauge("jobs", "Jobs by task and state", ["task", "state"], async (gauge) => {
+    gauge.reset();
+    for (const { task, state, count } of await admin.counts()) gauge.set({ task, state }, count);
+  });
 }

@@ -15,7 +15,7 @@ const catalogue = (run: TenantTask<unknown>["run"]): JobCatalogue<unknown> => ({
 
 // Guards against jobs that stay locked for hours because their worker was killed. With the real
 // timings (5 s heartbeat, dead after 20 s) the same takes at most 25 s.
-test("after a kill -9 in the middle of jobs another worker runs them, with one effect each", async (t) => {
+test("after a kill -9 another worker runs the jobs, with one effect each", async (t) => {
   const house = await jobHouse(t);
   const { db, clock, ownerUrl, appUrl } = house;
   const tenant = await house.tenant();
@@ -33,7 +33,7 @@ test("after a kill -9 in the middle of jobs another worker runs them, with one e
 
   const ran: string[] = [];
   const all = Promise.withResolvers<void>();
-  const run: TenantTask<unknown>["run"] = async ({ id }, { tenant, attempt }) => {
+  const run: TenantTask<unknown>["run"] = async ({ id }, { attempt }) => {
     assert.equal(attempt, 2);
     const resource = { type: "thing", id: String(id) };
     await createProgress({ db, tenant, resource, clock }).report(1, 1);
@@ -95,5 +95,5 @@ test("a worker goes on after all its connections were cut in the middle of a job
   while ((await house.admin.list({ limit: 5 })).length > 0) {
     await new Promise((resolve) => setImmediate(resolve));
   }
-  assert.deepEqual([...runs.keys()].toSorted(), [1, 2, 3]);
+  assert.deepEqual(new Set(runs.keys()), new Set([1, 2, 3]));
 });

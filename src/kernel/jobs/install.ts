@@ -7,8 +7,8 @@ import { graphileLogger } from "./graphile-log.ts";
 const installLock = "1347176781, 1785684595";
 
 /**
- * Makes or updates graphile-worker's own schema, `graphile_worker`, as the owner. Servers that start
- * at once take turns.
+ * Makes or updates graphile-worker's own schema, `graphile_worker`, as the owner. Servers that
+ * start at once take turns.
  */
 export async function installJobs(ownerUrl: string, log: Logger): Promise<void> {
   await withClient(ownerUrl, async (client) => {

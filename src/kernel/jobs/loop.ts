@@ -21,7 +21,10 @@ export interface Loop {
 
 const maxPauseAfterErrorMs = 10_000;
 
-/** Does something again and again; a round that fails is logged and tried again after a longer pause. */
+/**
+ * Does something again and again. A round that fails is logged and tried again after a pause that
+ * grows with the failures, up to 10 s.
+ */
 export function startLoop({ name, everyMs, clock, log, run }: LoopOptions): Loop {
   const stopping = new AbortController();
   let pause = new AbortController();
@@ -45,6 +48,7 @@ export function startLoop({ name, everyMs, clock, log, run }: LoopOptions): Loop
     pause = new AbortController();
     const longerMs = Math.max(everyMs, Math.min(everyMs * 2 ** failures, maxPauseAfterErrorMs));
     const signal = AbortSignal.any([pause.signal, stopping.signal]);
+    // Rejects when the pause is cut short, which is what waking is.
     await clock.sleep(failures === 0 ? everyMs : longerMs, signal).catch(() => {});
   }
 

@@ -50,6 +50,7 @@ export async function selectJobs(
   return rows;
 }
 
+/** Only tasks and states that there are. */
 export async function countJobs(
   client: Queryable,
 ): Promise<{ task: string; state: JobState; count: number }[]> {
@@ -85,12 +86,14 @@ export async function countRunnable(
 /** Starts a job that isn't running anew, with all its attempts; false when there is none such. */
 export async function restartJob(client: Queryable, id: string): Promise<boolean> {
   const { rows } = await client.query(
-    "select id from graphile_worker.reschedule_jobs(array[$1::bigint], run_at := now(), attempts := 0)",
+    `select id from graphile_worker.reschedule_jobs(
+       array[$1::bigint], run_at := now(), attempts := 0)`,
     [id],
   );
   return rows.length > 0;
 }
 
+/** False for a job that is running, or is not there. */
 export async function removeJob(client: Queryable, id: string): Promise<boolean> {
   const { rows } = await client.query(
     "select id from graphile_worker.complete_jobs(array[$1::bigint])",
@@ -99,6 +102,7 @@ export async function removeJob(client: Queryable, id: string): Promise<boolean>
   return rows.length > 0;
 }
 
+/** Says that a worker is alive. */
 export async function beat(
   client: Queryable,
   worker: { id: string; host: string; pid: number },

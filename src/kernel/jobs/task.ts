@@ -57,6 +57,7 @@ async function withLimits(
   runner.clock.sleep(timeoutMs, over.signal).then(late, () => {});
   const signal = AbortSignal.any([timeout.signal, runner.stopping]);
   const ignored = whenIgnored(signal, runner.clock, over.signal);
+  // Whoever wins the race below, the other one's rejection is nobody's.
   ignored.catch(() => {});
   try {
     await Promise.race([work(signal), ignored]);
@@ -93,7 +94,7 @@ async function perform(
 export function wrapTask(setting: TaskSetting, runner: TaskRunner): Task {
   const { name, task } = setting;
   const { clock, metrics } = runner;
-  const counted = metrics.counter("jobs_total", "Attempts of jobs", ["task", "outcome"]);
+  const counted = metrics.counter("job_attempts_total", "Attempts of jobs", ["task", "outcome"]);
   const lasted = metrics.histogram("job_duration_seconds", "Duration of attempts", ["task"]);
 
   return async (rawPayload, { job }) => {

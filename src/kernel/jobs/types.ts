@@ -12,8 +12,8 @@ export interface JobContext<Deps> {
   /** The request that queued the job, or "job:<id>": for transactions, audit records and logs. */
   readonly requestId: string;
   /**
-   * Aborted when the task's `timeoutMs` has passed or the worker is stopping. Whoever ends early for
-   * it must throw (`signal.throwIfAborted()`): a task that returns has done its work.
+   * Aborted when the task's `timeoutMs` has passed or the worker is stopping. Whoever ends early
+   * for it must throw (`signal.throwIfAborted()`): a task that returns has done its work.
    */
   readonly signal: AbortSignal;
   readonly log: Logger;

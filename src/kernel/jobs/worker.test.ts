@@ -176,7 +176,7 @@ test("jobs of one queue run one at a time, in order", async (t) => {
 });
 
 // Guards against failures that vanish: they are tried again, then listed until somebody decides.
-test("a failing job is tried again, listed when it has failed for good, and can be retried", async (t) => {
+test("a failing job is tried again, then listed, and can be retried", async (t) => {
   const house = await jobHouse(t);
   const { admin, ownerUrl } = house;
   const tenant = await house.tenant();
@@ -263,7 +263,7 @@ test("a stopping worker lets jobs end, and hands back what does not", async (t) 
   const ran = recorder<unknown>();
   await house.work(catalogue(async ({ how }) => ran.add(how)));
   await ran.until(3);
-  assert.deepEqual(ran.items.toSorted(), ["heeds", "ignores", "later"]);
+  assert.deepEqual(new Set(ran.items), new Set(["heeds", "ignores", "later"]));
 });
 
 // Guards against jobs for tenants that are gone, and platform work that a tenant sets off.

@@ -1,29 +1,14 @@
-import { EventEmitter } from "node:events";
 import { hostname } from "node:os";
-import {
-  parseCronItems,
-  type Runner,
-  run,
-  type TaskList,
-  type WorkerEvents,
-  type WorkerPool,
-} from "graphile-worker";
-import pg from "pg";
+import type pg from "pg";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { graphileLogger } from "./graphile-log.ts";
-import { startLoop } from "./loop.ts";
+import { cronItemsOf, tasksOf, type WorkerService } from "./catalogue.ts";
+import { type Loop, startLoop } from "./loop.ts";
+import { createOwnerPool, type Shift, startShift } from "./shift.ts";
 import * as store from "./store.ts";
-import { type TaskRunner, type TaskSetting, wrapTask } from "./task.ts";
-import type { JobCatalogue, TenantLookup } from "./types.ts";
-
-export interface WorkerService {
-  name: string;
-  // biome-ignore lint/suspicious/noExplicitAny: each service has dependencies of its own
-  jobs?: JobCatalogue<any> | undefined;
-  deps: unknown;
-}
+import { type TaskRunner, wrapTask } from "./task.ts";
+import type { TenantLookup } from "./types.ts";
 
 export interface WorkerOptions {
   ownerUrl: string;
@@ -51,94 +36,24 @@ export interface Worker {
   stop(graceMs: number): Promise<void>;
 }
 
-const cronCatchUpMs = 600_000;
 const restartMs = 1_000;
 const closeMs = 2_000;
 const queueNamesMost = 1_000;
-const pollMs = 5_000;
 
-/** One run of graphile-worker's runner; its pool's id is what jobs are locked with. */
-interface Shift {
-  id: string;
-  pool: WorkerPool;
-  runner: Runner;
-  ended: Promise<void>;
-}
-
-/** Throws for a catalogue that can't be run, naming the task. */
-function settingsOf(services: readonly WorkerService[]): TaskSetting[] {
-  return services.flatMap(({ name: service, jobs, deps }) =>
-    Object.entries(jobs?.tasks ?? {}).map(([name, task]) => {
-      if (!name.startsWith(`${service}.`)) {
-        throw new Error(`Task "${name}" must be named "${service}.<what>"`);
-      }
-      return { name, task, deps };
-    }),
-  );
-}
-
-function cronItemsOf(services: readonly WorkerService[], settings: readonly TaskSetting[]) {
-  const entries = services.flatMap(({ jobs }) => jobs?.cron ?? []);
-  return parseCronItems(
-    entries.map(({ task, every, payload }) => {
-      const setting = settings.find(({ name }) => name === task);
-      if (setting?.task.scope !== "platform") {
-        throw new Error(`Cron entry "${task}" needs a task of that name with scope "platform"`);
-      }
-      return {
-        task,
-        match: every,
-        payload: { ...payload },
-        identifier: `${task} ${every}`,
-        // What fell into a restart is made up for.
-        options: { backfillPeriod: cronCatchUpMs, maxAttempts: setting.task.maxAttempts ?? 10 },
-      };
-    }),
-  );
-}
-
-function createPool({ ownerUrl, log, concurrency = 10 }: WorkerOptions): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString: ownerUrl,
-    application_name: "plimsoll worker",
-    max: Math.min(concurrency, 10) + 3,
-    connectionTimeoutMillis: 10_000,
-    keepAlive: true,
-  });
-  pool.on("error", (error) => log.warn({ err: error }, "a worker's idle connection was lost"));
-  pool.on("connect", (client) => client.on("error", () => {}));
-  return pool;
-}
-
-async function startShift(
-  options: WorkerOptions,
-  pool: pg.Pool,
-  tasks: TaskList,
-  cronItems: ReturnType<typeof parseCronItems>,
-): Promise<Shift> {
-  const events: WorkerEvents = new EventEmitter();
-  let workers: WorkerPool | undefined;
-  events.on("pool:create", ({ workerPool }) => {
-    workers = workerPool;
-  });
-  const runner = await run({
-    pgPool: pool,
-    taskList: tasks,
-    parsedCronItems: cronItems,
-    concurrency: options.concurrency ?? 10,
-    pollInterval: pollMs,
-    noHandleSignals: true,
-    logger: graphileLogger(options.log),
-    events,
-    // Without batching a completion that fails is a rejection that nobody handles.
-    preset: { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } },
-  });
-  const ended = runner.promise.then(
-    () => {},
-    (error) => options.log.error({ err: error }, "the job runner ended"),
-  );
-  if (!workers) throw new Error("graphile-worker did not say which pool it made");
-  return { id: workers.id, pool: workers, runner, ended };
+/** What the parts of one worker share. */
+interface Works {
+  readonly options: WorkerOptions;
+  readonly pool: pg.Pool;
+  readonly concurrency: number;
+  readonly taskNames: readonly string[];
+  /** Jobs under way, by id. */
+  readonly active: Set<string>;
+  /** Aborted when jobs under way are to end. */
+  readonly stopTasks: AbortController;
+  /** The runner at work; another one after it gave up. */
+  shift: Shift;
+  stopping: boolean;
+  begin(): Promise<void>;
 }
 
 /**
@@ -146,105 +61,148 @@ async function startShift(
  * worker that dies is noticed by the others, which free its jobs.
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { clock, log, heartbeatMs = 5_000, deadAfterMs = 20_000 } = options;
-  const pool = createPool(options);
+  const works = await createWorks(options);
+  const kept = keepRunning(works);
+  const loops = [startHeartbeat(works), startLookOut(works)];
+  return { stop: (graceMs) => stopWorks(works, kept, loops, graceMs) };
+}
+
+async function createWorks(options: WorkerOptions): Promise<Works> {
+  const { services, ownerUrl, log, concurrency = 10 } = options;
+  const settings = tasksOf(services);
+  const cronItems = cronItemsOf(services, settings);
+  const max = Math.min(concurrency, 10) + 3;
+  const pool = createOwnerPool({ ownerUrl, name: "plimsoll worker", max, log });
   const stopTasks = new AbortController();
-  let stopping = false;
-  let shift: Shift;
+  const active = new Set<string>();
   const runner: TaskRunner = {
     ...options,
     stopping: stopTasks.signal,
-    active: new Set(),
-    handBack: async (jobId) => void (await store.handBack(pool, shift.id, [jobId])),
+    active,
+    handBack: async (jobId) => void (await store.handBack(pool, works.shift.id, [jobId])),
     endAttempts: (jobId) => store.endAttempts(pool, jobId),
   };
-  const settings = settingsOf(options.services);
   const tasks = Object.fromEntries(settings.map((one) => [one.name, wrapTask(one, runner)]));
-  const cronItems = cronItemsOf(options.services, settings);
-
-  async function begin(): Promise<void> {
-    shift = await startShift(options, pool, tasks, cronItems);
-    await store.beat(pool, { id: shift.id, host: hostname(), pid: process.pid });
-  }
-
-  // A runner gives up when it can't note a job's end, such as when the database restarts.
-  async function keepRunning(): Promise<void> {
-    while (!stopping) {
-      await shift.ended;
-      while (!stopping) {
-        try {
-          await clock.sleep(restartMs, stopTasks.signal);
-          await store.release(pool, shift.id);
-          await begin();
-          break;
-        } catch (error) {
-          if (!stopping) log.warn({ err: error }, "the job runner could not be started again");
-        }
-      }
-    }
-  }
-
-  await begin().catch(async (error) => {
+  const start = () => startShift({ pool, tasks, cronItems, concurrency, log });
+  const first = await start().catch(async (error) => {
     await pool.end();
     throw error;
   });
-  const kept = keepRunning();
-  const heartbeat = startLoop({
+  const works: Works = {
+    options,
+    pool,
+    concurrency,
+    taskNames: Object.keys(tasks),
+    active,
+    stopTasks,
+    shift: first,
+    stopping: false,
+    async begin() {
+      works.shift = await start();
+    },
+  };
+  return works;
+}
+
+/** A runner gives up when it can't note a job's end, such as when the database restarts. */
+async function keepRunning(works: Works): Promise<void> {
+  const { clock, log } = works.options;
+  let gone = works.shift;
+  await gone.ended;
+  while (!works.stopping) {
+    try {
+      await clock.sleep(restartMs, works.stopTasks.signal);
+      await store.release(works.pool, gone.id);
+      await works.begin();
+      gone = works.shift;
+      if (works.stopping) await gone.stop();
+      await gone.ended;
+    } catch (error) {
+      if (!works.stopping) log.warn({ err: error }, "the job runner could not be started again");
+    }
+  }
+}
+
+function startHeartbeat(works: Works): Loop {
+  const { options, pool } = works;
+  const { clock, log, heartbeatMs = 5_000, deadAfterMs = 20_000 } = options;
+  return startLoop({
     name: "worker heartbeat",
     everyMs: heartbeatMs,
     clock,
     log,
     async run() {
-      await store.beat(pool, { id: shift.id, host: hostname(), pid: process.pid });
+      await store.beat(pool, { id: works.shift.id, host: hostname(), pid: process.pid });
       const dead = await store.freeDeadWorkers(pool, deadAfterMs);
       if (dead.length > 0) log.warn({ workers: dead }, "freed the jobs of dead workers");
       await store.dropUnusedQueues(pool, queueNamesMost);
       return false;
     },
   });
+}
 
-  // Queueing a job sends no NOTIFY, see the migration; one small query wakes as many as are needed.
-  const names = Object.keys(tasks);
-  const concurrency = options.concurrency ?? 10;
-  const look = startLoop({
+/** Queueing a job sends no NOTIFY (its migration says why); this wakes as many as are needed. */
+function startLookOut(works: Works): Loop {
+  const { options, pool, taskNames, concurrency } = works;
+  return startLoop({
     name: "job look-out",
     everyMs: options.lookMs ?? 100,
-    clock,
-    log,
+    clock: options.clock,
+    log: options.log,
     async run() {
-      const runnable = await store.countRunnable(pool, names, concurrency);
-      if (runnable > 0 && !stopping) shift.pool.nudge(runnable);
+      const runnable = await store.countRunnable(pool, taskNames, concurrency);
+      if (runnable > 0 && !works.stopping) works.shift.nudge(runnable);
       return false;
     },
   });
+}
 
-  async function stop(graceMs: number): Promise<void> {
-    stopping = true;
-    const over = new AbortController();
-    const idle = shift.runner.stop().catch(() => {});
-    // Tasks that heed their signal get a fifth of the time to come to an end in order.
-    const soon = clock.sleep(graceMs * 0.8, over.signal).then(
-      () => stopTasks.abort(new Error("The worker is stopping")),
-      () => {},
-    );
-    const late = clock.sleep(graceMs, over.signal).catch(() => {});
-    await Promise.race([idle, late]);
-    over.abort();
-    stopTasks.abort(new Error("The worker is stopping"));
-    await soon;
-    await Promise.all([heartbeat.stop(), look.stop()]);
-    const left = [...runner.active];
-    if (left.length > 0) {
-      const handedBack = await store.handBack(pool, shift.id, left).catch(() => 0);
-      log.warn({ jobs: left, handedBack }, "handed back jobs that did not end in time");
-      void shift.runner.kill().catch(() => {});
-    }
-    await store.release(pool, shift.id).catch(() => {});
-    const closing = new AbortController();
-    const closed = kept.then(() => pool.end());
-    await Promise.race([closed, clock.sleep(closeMs, closing.signal).catch(() => {})]);
-    closing.abort();
+async function stopWorks(
+  works: Works,
+  kept: Promise<void>,
+  loops: readonly Loop[],
+  graceMs: number,
+): Promise<void> {
+  const { clock, log } = works.options;
+  works.stopping = true;
+  const idle = works.shift.stop().catch((error) => {
+    log.warn({ err: error }, "the job runner did not stop in order");
+  });
+  // Tasks that heed their signal get a fifth of the time to come to an end in order.
+  if (!(await within(clock, graceMs * 0.8, idle))) {
+    works.stopTasks.abort(new Error("The worker is stopping"));
+    await within(clock, graceMs * 0.2, idle);
   }
+  works.stopTasks.abort(new Error("The worker is stopping"));
+  const cleared = clear(works, kept, loops).catch((error) => {
+    log.warn({ err: error }, "a stopping worker could not tidy up; others will free its jobs");
+  });
+  await within(clock, closeMs, cleared);
+}
 
-  return { stop };
+/** Gives back what is left and closes. */
+async function clear(works: Works, kept: Promise<void>, loops: readonly Loop[]): Promise<void> {
+  const { pool, shift, active, options } = works;
+  await Promise.all(loops.map((loop) => loop.stop()));
+  const left = [...active];
+  if (left.length > 0) {
+    await store.handBack(pool, shift.id, left);
+    options.log.warn({ jobs: left }, "handed back jobs that did not end in time");
+    shift.kill().catch((error) => options.log.debug({ err: error }, "jobs were given up"));
+  }
+  await store.release(pool, shift.id);
+  await kept;
+  await pool.end();
+}
+
+/** Whether `work` was done within `ms`. */
+async function within(clock: Clock, ms: number, work: Promise<unknown>): Promise<boolean> {
+  const over = new AbortController();
+  const late = clock.sleep(ms, over.signal).then(
+    () => false,
+    () => false,
+  );
+  const inTime = await Promise.race([work.then(() => true), late]);
+  over.abort();
+  return inTime;
 }

@@ -78,16 +78,16 @@ function endpoint(output: NodeJS.ReadableStream): Promise<string> {
 async function look(address: string, url: string, shows: RegExp): Promise<Visit> {
   const socket = new WebSocket(address);
   await new Promise((resolve, reject) => {
-    socket.onopen = resolve;
-    socket.onerror = reject;
+    socket.addEventListener("open", resolve);
+    socket.addEventListener("error", reject);
   });
   const waiting = new Map<number, (result: Message["result"]) => void>();
   const visited: Visit = { requests: [], complaints: [], text: "" };
-  socket.onmessage = ({ data }) => {
+  socket.addEventListener("message", ({ data }) => {
     const message = JSON.parse(String(data)) as Message;
     if (message.id !== undefined) waiting.get(message.id)?.(message.result);
     else note(visited, message);
-  };
+  });
   let calls = 0;
   const call = (method: string, params: object, sessionId?: string) =>
     new Promise<Message["result"]>((resolve) => {

@@ -96,7 +96,7 @@ async function unsignedOrMisSigned(context: SignerContext, parts: Parts): Promis
   const flipped = Buffer.from(signature, "base64url");
   flipped[0] = (flipped[0] as number) ^ 1;
   const half = Buffer.from(signature, "base64url").subarray(0, 32).toString("base64url");
-  const pem = createPublicKey({ key: context.publicJwk as never, format: "jwk" })
+  const pem = createPublicKey({ key: context.publicJwk, format: "jwk" })
     .export({ type: "spki", format: "pem" })
     .toString();
   const raw = Buffer.from(context.publicJwk.x ?? "", "base64url");

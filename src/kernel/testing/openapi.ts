@@ -19,8 +19,8 @@ export function openApiFaults(document: OpenApiDocument): string[] {
   const faults = danglingReferences(document);
   for (const [path, operations] of Object.entries(document.paths)) {
     for (const [method, operation] of Object.entries(operations)) {
-      const name = `${method.toUpperCase()} ${path}`;
-      const say = (fault: string) => faults.push(`${name}: ${fault}`);
+      const where = `${method.toUpperCase()} ${path}`;
+      const say = (fault: string) => faults.push(`${where}: ${fault}`);
       if (!operation.operationId || !operation.summary) say("has no operationId or summary");
       if (operation.tags.length === 0) say("has no tag");
       const parameters = operation.parameters as { name: string; in: string }[];

@@ -49,6 +49,7 @@ async function follow(
       }
     }
   };
+  // The test's own end cuts the stream off.
   const ended = read().catch(() => {});
   return {
     status: response.status,
@@ -107,7 +108,7 @@ test("a signed-in caller follows the tenant's events and resumes where it was", 
 });
 
 // Guards against a user who sees, through events, what it may not read.
-test("a caller sees only events of what it may read, of its own where it may only that", async (t) => {
+test("a caller sees only events of what it may read, or of its own", async (t) => {
   const made = await house(t);
   const user = await made.person("acme", "user");
   await tell(made, 1, user.userId, "webhook");

@@ -8,8 +8,8 @@ import { EventsHeaders, EventsQuery } from "../schemas/events.ts";
 const recheckMs = 5_000;
 
 /**
- * An event may be seen by whoever may read its resource: `order:read` for an "order". Those that may
- * read only their own see the events of what they own.
+ * An event may be seen by whoever may read its resource: `order:read` for an "order". Whoever may
+ * read only their own sees the events of what they own.
  */
 export function maySee({ permissions, actor }: Principal, event: StoredEvent): boolean {
   const scope = permissions.get(`${event.resource.type.replaceAll("_", "-")}:read`);

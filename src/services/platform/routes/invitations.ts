@@ -117,7 +117,7 @@ const acceptRoute: Routes<PlatformDeps> = (app, deps) => {
         ],
       },
     },
-    async (request) => {
+    (request) => {
       const { principal, body } = request;
       return joinTenant(deps, { principal, ...body, client: clientOf(request) });
     },

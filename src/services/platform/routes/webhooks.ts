@@ -28,13 +28,14 @@ const locked = async (tx: Tx, id: string, version: number | null = null) =>
 
 /** Where a tenant's events are sent to. */
 export const webhookRoutes: Routes = (app, deps) => {
-  endpointRoutes(app, deps);
+  readRoutes(app, deps);
+  changeRoutes(app, deps);
   secretRoutes(app, deps);
   deliveryRoutes(app, deps);
+  replayRoutes(app, deps);
 };
 
-const endpointRoutes: Routes = (app, deps) => {
-  const { db, mutate, outgoing } = deps;
+const readRoutes: Routes = (app, { db }) => {
   app.get(
     "/webhooks",
     {
@@ -54,6 +55,28 @@ const endpointRoutes: Routes = (app, deps) => {
     },
   );
 
+  app.get(
+    "/webhooks/:id",
+    {
+      schema: { summary: "Get a webhook", tags, params: ById, response: { 200: schemas.Webhook } },
+      config: { permission: "webhook:read" },
+    },
+    async (request, reply) => {
+      const { id } = request.params;
+      const found = await db.inTenant(request.tenant, (tx) => store.selectEndpoint(tx, id));
+      return sendFound(request, reply, found && shown(found));
+    },
+  );
+
+  app.get(
+    "/webhooks/:id/history",
+    { schema: { ...historySchema("webhook"), tags }, config: { permission: "webhook:read" } },
+    async ({ tenant, params, query }) => history(db, tenant, "webhook", params.id, query),
+  );
+};
+
+const changeRoutes: Routes = (app, deps) => {
+  const { mutate, outgoing } = deps;
   app.post(
     "/webhooks",
     {
@@ -75,19 +98,6 @@ const endpointRoutes: Routes = (app, deps) => {
       const input = { description: "", active: true, ...request.body };
       await webhooks.assertEndpointUrl(outgoing, input.url);
       return mutate(request, reply, 201, (tx) => webhooks.createEndpoint(tx, deps, input));
-    },
-  );
-
-  app.get(
-    "/webhooks/:id",
-    {
-      schema: { summary: "Get a webhook", tags, params: ById, response: { 200: schemas.Webhook } },
-      config: { permission: "webhook:read" },
-    },
-    async (request, reply) => {
-      const { id } = request.params;
-      const found = await db.inTenant(request.tenant, (tx) => store.selectEndpoint(tx, id));
-      return sendFound(request, reply, found && shown(found));
     },
   );
 
@@ -125,12 +135,6 @@ const endpointRoutes: Routes = (app, deps) => {
         const found = await locked(tx, request.params.id, optionalVersion(request));
         await webhooks.deleteEndpoint(tx, deps, found);
       }),
-  );
-
-  app.get(
-    "/webhooks/:id/history",
-    { schema: { ...historySchema("webhook"), tags }, config: { permission: "webhook:read" } },
-    async ({ tenant, params, query }) => history(db, tenant, "webhook", params.id, query),
   );
 };
 
@@ -175,8 +179,7 @@ const secretRoutes: Routes = (app, deps) => {
   );
 };
 
-const deliveryRoutes: Routes = (app, deps) => {
-  const { db, mutate } = deps;
+const deliveryRoutes: Routes = (app, { db }) => {
   app.get(
     "/webhooks/:id/deliveries",
     {
@@ -219,7 +222,10 @@ const deliveryRoutes: Routes = (app, deps) => {
         return { ...found, log: await store.selectAttempts(tx, found.id) };
       }),
   );
+};
 
+const replayRoutes: Routes = (app, deps) => {
+  const { mutate } = deps;
   app.post(
     "/webhooks/:id/deliveries/:deliveryId/replay",
     {

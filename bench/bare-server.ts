@@ -3,8 +3,9 @@ import pg from "pg";
 
 /**
  * What somebody would write without a kernel: bare Fastify and `pg`, no authentication, no limits.
- * GET /plain runs one un-isolated statement; GET /trips the usual row-level-security pattern of four
- * round trips; POST /bare inserts a row between BEGIN and COMMIT. The URL comes as first argument.
+ * GET /plain runs one un-isolated statement; GET /trips the usual row-level-security pattern of
+ * four round trips; POST /bare inserts a row between BEGIN and COMMIT. Arguments: the URLs of the
+ * owner and of the app role.
  */
 const [url, appUrl] = process.argv.slice(2);
 const owner = new pg.Pool({ connectionString: url, max: 25 });
@@ -48,22 +49,25 @@ server.get<{ Querystring: Query }>("/trips", async (request) => {
   }
 });
 
-server.post<{ Body: { id: string; tenant: string; name: string } }>("/bare", async (request, reply) => {
-  const client = await owner.connect();
-  try {
-    await client.query("begin");
-    const { rows } = await client.query({
-      name: "bare",
-      text: `insert into bench_shop (tenant_id, id, name, address, currency, active)
+server.post<{ Body: { id: string; tenant: string; name: string } }>(
+  "/bare",
+  async (request, reply) => {
+    const client = await owner.connect();
+    try {
+      await client.query("begin");
+      const { rows } = await client.query({
+        name: "bare",
+        text: `insert into bench_shop (tenant_id, id, name, address, currency, active)
              values ($1, gen_random_uuid(), $2, '', 'GBP', true) returning ${columns}`,
-      values: [request.body.tenant, request.body.name],
-    });
-    await client.query("commit");
-    return reply.code(201).send(rows[0]);
-  } finally {
-    client.release();
-  }
-});
+        values: [request.body.tenant, request.body.name],
+      });
+      await client.query("commit");
+      return reply.code(201).send(rows[0]);
+    } finally {
+      client.release();
+    }
+  },
+);
 
 const address = await server.listen({ port: 0, host: "127.0.0.1" });
 process.stdout.write(`${address}\n`);

@@ -10,9 +10,9 @@ import { removeCluster, startEmbedded } from "#kernel/db/embedded.ts";
 import { type ServerProcess, startServer, temporaryDataDir } from "../tests/support/server.ts";
 
 /**
- * What the kernel costs, measured side by side in one run: the same 20 rows of 100,000 through the
- * whole server (authentication, isolation, limits, logs, metrics) and through bare Fastify with `pg`;
- * a create with audit, idempotency and outbox and a bare insert; start, memory and command line.
+ * What the kernel costs, measured side by side in one run: the same 20 rows of 100,000 through
+ * the whole server (authentication, isolation, limits, logs, metrics) and through bare Fastify with
+ * `pg`; a create with audit, idempotency and outbox and a bare insert; start, memory, command line.
  *
  *   npm run bench -- kernel [--seconds 4] [--rounds 3] [--connections 32]
  */
@@ -67,8 +67,8 @@ interface Target {
 }
 
 /**
- * Requests per second of one round. Reads come from `wrk` where it is installed, since a generator in
- * JavaScript takes as much of the two cores as the servers that it measures.
+ * Requests per second of one round. Reads come from `wrk` where it is installed, since a generator
+ * in JavaScript takes as much of the two cores as the servers that it measures.
  */
 async function shoot(target: Target): Promise<number> {
   if (!target.body && hasWrk) return shootWithWrk(target);
@@ -103,7 +103,10 @@ let requestNumber = 0;
 
 function freshRequest(request: autocannon.Request, body: () => string): autocannon.Request {
   requestNumber += 1;
-  const headers = { ...request.headers, "idempotency-key": `bench-${process.pid}-${requestNumber}` };
+  const headers = {
+    ...request.headers,
+    "idempotency-key": `bench-${process.pid}-${requestNumber}`,
+  };
   return { ...request, headers, body: body() };
 }
 
@@ -132,8 +135,8 @@ async function tenantOf(server: ServerProcess): Promise<string> {
 }
 
 function residentMiB(pid: number): number {
-  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return Number(line?.[1]) / 1024;
+  const found = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(found?.[1]) / 1024;
 }
 
 /** Median wall time of a command in milliseconds, of 20 runs. */
@@ -161,7 +164,11 @@ await first.stop();
 const server = await startServer({ dataDir, env });
 line("ready after start, database already made", `${Math.round(server.readyMs)} ms`, "≤ 3000 ms");
 await new Promise((resolve) => setTimeout(resolve, 3_000));
-line("resident memory of the server, idle", `${Math.round(residentMiB(server.pid))} MiB`, "≤ 200 MiB");
+line(
+  "resident memory of the server, idle",
+  `${Math.round(residentMiB(server.pid))} MiB`,
+  "≤ 200 MiB",
+);
 
 const cli = here("../bin/plimsoll");
 line("command line: plimsoll --help", `${Math.round(medianMs(cli, ["--help"]))} ms`, "≤ 100 ms");
@@ -198,7 +205,7 @@ const unique = (members: object) => () => {
   return JSON.stringify({ ...members, name: `Bench ${process.pid} ${number}` });
 };
 
-/** The same create on both servers; `connections` decides whether time or contention is measured. */
+/** The same create on both; `connections` decides whether time or contention is measured. */
 async function compareCreates(connections: number): Promise<void> {
   const post = { method: "POST" as const, connections };
   const url = `${server.url}/api/v1/shops`;
@@ -210,7 +217,11 @@ async function compareCreates(connections: number): Promise<void> {
   const at = `${connections} at a time`;
   line(`create, ${at}: with audit, idempotency and outbox`, `${ours.toFixed(0)}/s`);
   line(`create, ${at}: bare insert transaction`, `${theirs.toFixed(0)}/s`);
-  line("  time of plimsoll's to the bare one's", `${(theirs / ours).toFixed(2)} ×`, connections === 1 ? "≤ 1.5 ×" : "");
+  line(
+    "  time of plimsoll's to the bare one's",
+    `${(theirs / ours).toFixed(2)} ×`,
+    connections === 1 ? "≤ 1.5 ×" : "",
+  );
 }
 
 await compareCreates(1);

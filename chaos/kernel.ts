@@ -74,7 +74,8 @@ function report({ signal, ledger, exits, slowestReadyMs, missing }: Drill): bool
   const { answered, acknowledged, lost, failed, refused } = ledger;
   const graceful = signal === "SIGTERM";
   const badExits = graceful ? exits.filter((code) => code !== 0).length : 0;
-  const good = missing === 0 && badExits === 0 && (!graceful || (lost.length === 0 && failed.size === 0));
+  const good =
+    missing === 0 && badExits === 0 && (!graceful || (lost.length === 0 && failed.size === 0));
   console.log(`${signal} under load, ${exits.length} cycles:`);
   console.log(`  requests answered            ${answered}`);
   console.log(`  answered with a failure      ${JSON.stringify(Object.fromEntries(failed))}`);

@@ -51,7 +51,9 @@ function create(url: string, apiKey: string, name: string, agent: Agent): Promis
           const id = status === 201 ? (JSON.parse(text) as { id: string }).id : null;
           resolve({ kind: "answered", status, id });
         });
-        answer.on("error", (error) => resolve({ kind: "lost", reason: `answer: ${error.message}` }));
+        answer.on("error", (error) =>
+          resolve({ kind: "lost", reason: `answer: ${error.message}` }),
+        );
       },
     );
     outgoing.on("socket", (socket) => {
@@ -63,7 +65,9 @@ function create(url: string, apiKey: string, name: string, agent: Agent): Promis
     });
     outgoing.on("error", (error: NodeJS.ErrnoException) => {
       const refused = !connected || error.code === "ECONNREFUSED";
-      resolve(refused ? { kind: "refused" } : { kind: "lost", reason: error.code ?? error.message });
+      resolve(
+        refused ? { kind: "refused" } : { kind: "lost", reason: error.code ?? error.message },
+      );
     });
     outgoing.end(body);
   });

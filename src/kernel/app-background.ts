@@ -27,7 +27,7 @@ export interface Background {
 
 /**
  * What a process with the worker role does besides answering: jobs and cron, the relay of events,
- * webhooks and, where there is a broker, publishing. Any number of processes may do it side by side.
+ * webhooks and, where there is a broker, publishing. Any number of processes may do it at once.
  */
 export async function startBackground(options: BackgroundOptions): Promise<Background> {
   const { common, services, opened, identity, health, database } = options;
@@ -44,7 +44,11 @@ export async function startBackground(options: BackgroundOptions): Promise<Backg
   const sender = startSender({ db, outgoing, secrets, clock, random, log, metrics });
   const broker = config.amqpUrl ? connectBroker({ url: config.amqpUrl, policies, log }) : null;
   if (broker) {
-    health.register("rabbitmq", { required: false, timeoutMs: 2_000, check: async () => broker.assertReady() });
+    health.register("rabbitmq", {
+      required: false,
+      timeoutMs: 2_000,
+      check: async () => broker.assertReady(),
+    });
   }
   const relay = startRelay({
     appUrl: opened.appUrl,

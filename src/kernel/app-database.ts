@@ -1,4 +1,4 @@
-import { startEmbedded } from "./db/embedded.ts";
+import { type Embedded, startEmbedded } from "./db/embedded.ts";
 import { migrate } from "./db/migrate.ts";
 import type { MigrationSource } from "./db/migration-files.ts";
 import { ensureRoles, withClient } from "./db/roles.ts";
@@ -31,7 +31,7 @@ export async function openDatabase(
   const embedded = config.databaseUrl
     ? null
     : await startEmbedded({ dataDir: config.dataDir, log, clock });
-  const ownerUrl = config.databaseUrl ?? (embedded?.ownerUrl as string);
+  const ownerUrl = config.databaseUrl ?? (embedded as Embedded).ownerUrl;
   try {
     const appUrl = await ensureRoles({
       ownerUrl,

@@ -100,13 +100,18 @@ interface Assembly extends Required<AppOptions> {
 async function assemble(assembly: Assembly): Promise<RunningApp> {
   const { config, services, clock, random, log, opened, closing } = assembly;
   const { ownerUrl } = opened;
+  const surroundings = { config, clock, random, log };
   const sealer = createSealer(config.masterKey, config.masterKeyPrevious, random);
   const metrics = createMetrics();
   const database = openPool(assembly, metrics);
   const common = await createCommon(assembly, { metrics, sealer, database });
   const permissions = mergePermissions(services.map((service) => service.permissions));
   const identity = await createIdentity({
-    ...{ config, database, ownerUrl, services, sealer, clock, random, log },
+    ...surroundings,
+    database,
+    ownerUrl,
+    services,
+    sealer,
     roles: createRoles(permissions),
   });
   closing.defer(async () => {
@@ -122,19 +127,21 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
   const sharedBuckets = await sharedBucketsOf(config);
   const http = createHttp({
     ...(sharedBuckets && { sharedBuckets }),
-    ...{ config, clock, random, log, metrics, health, permissions },
+    ...surroundings,
+    metrics,
+    health,
+    permissions,
     authenticate: identity.authenticator.authenticate,
     errors: [...kernelErrors, ...services.map((service) => service.errors)],
     version: assembly.version,
-    tenantLimit: (tenant) =>
-      common.settings.peek<number>(tenant, "platform.requests_per_minute"),
+    tenantLimit: (tenant) => common.settings.peek<number>(tenant, "platform.requests_per_minute"),
   });
   const depsOf = depsFor(assembly, { common, database, identity, http, sealer });
   const parts = { common, services, database, opened, identity, health };
   return runningApp({ ...assembly, ...parts, http, depsOf });
 }
 
-/** The client of Redis takes 14 MiB and a tenth of a second to load, so only who has one loads it. */
+/** The client of Redis takes 14 MiB and a tenth of a second to load: only who has one does. */
 async function sharedBucketsOf({ redisUrl }: Config): Promise<HttpOptions["sharedBuckets"]> {
   if (redisUrl === undefined) return undefined;
   const { redisBuckets } = await import("./http/ratelimit-redis.ts");
@@ -209,10 +216,8 @@ async function createCommon(
   { metrics, sealer, database }: { metrics: Metrics; sealer: Sealer; database: Database },
 ): Promise<CommonDeps> {
   const db = database.forService("platform");
-  const outgoing = createOutgoing({
-    ...{ clock, log, metrics },
-    allowPrivateHosts: config.allowPrivateHosts,
-  });
+  const { allowPrivateHosts } = config;
+  const outgoing = createOutgoing({ allowPrivateHosts, clock, log, metrics });
   closing.defer(() => outgoing.close());
   const flags = createFlags({ environment: config.flags, db, clock, log });
   await flags.load();
@@ -221,12 +226,20 @@ async function createCommon(
   const faultsAllowed = config.env !== "production" || config.flags.faults === true;
   const secrets = createSecrets(sealer);
   return {
-    ...{ clock, random, config, log, metrics, outgoing, flags, secrets },
-    settings: createSettings({ ...{ secrets, db, clock, log }, catalogue: mergeSettings(services) }),
+    clock,
+    random,
+    config,
+    log,
+    metrics,
+    outgoing,
+    flags,
+    secrets,
+    settings: createSettings({ catalogue: mergeSettings(services), secrets, db, clock, log }),
     faults: createFaults({ allowed: faultsAllowed, clock, random, log, metrics }),
     policies: createPolicies({ clock, random, log, metrics }),
     cache: createCache({
-      ...{ clock, metrics },
+      clock,
+      metrics,
       maxEntries: config.limits.cacheEntries,
       maxBytes: config.limits.cacheBytes,
     }),
@@ -235,7 +248,9 @@ async function createCommon(
 
 function openPool(assembly: Assembly, metrics: Metrics) {
   const { config, opened, clock, log, tracing, closing } = assembly;
-  const flights = metrics.histogram("db_flight_seconds", "Network flights to PostgreSQL", ["result"]);
+  const flights = metrics.histogram("db_flight_seconds", "Network flights to PostgreSQL", [
+    "result",
+  ]);
   const database = createDatabase({
     ...config.db,
     appUrl: opened.appUrl,

@@ -202,7 +202,7 @@ function cornerArea<V>(access: CornerAccess): CacheArea<V> {
   const invalidate = (prefix: string): number => {
     const corner = corners.get(name);
     if (!corner) return 0;
-    for (const key of [...corner.loading.keys()]) {
+    for (const key of corner.loading.keys()) {
       if (key.startsWith(prefix)) corner.loading.delete(key);
     }
     const keys = [...corner.keys].filter((key) => key.startsWith(prefix));

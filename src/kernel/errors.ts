@@ -48,7 +48,8 @@ export type ErrorCatalogue<Names extends string = string> = {
 
 /**
  * Declares a service's closed set of errors; `quota_exceeded` of "leases" gets the stable code
- * `ERR_LEASES_QUOTA_EXCEEDED`. Throw what the entries return: `throw leaseErrors.quota_exceeded({ detail })`.
+ * `ERR_LEASES_QUOTA_EXCEEDED`. Throw what the entries return:
+ * `throw leaseErrors.quota_exceeded({ detail })`.
  */
 export function defineErrors<const Entries extends Record<string, ErrorEntry>>(
   area: string,
@@ -63,7 +64,7 @@ export function defineErrors<const Entries extends Record<string, ErrorEntry>>(
   return catalogue as ErrorCatalogue<Extract<keyof Entries, string>>;
 }
 
-/** Errors that any operation may answer with; `http/problem.ts` turns framework errors into these. */
+/** Errors of any operation; `http/problem.ts` turns the framework's own into these. */
 export const requestErrors = defineErrors("request", {
   malformed: { status: 400, title: "The request could not be read" },
   invalid: { status: 422, title: "The request has members that are not valid" },

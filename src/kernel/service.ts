@@ -49,7 +49,7 @@ export interface Service<Deps = KernelDeps> {
   readonly jobs?: JobCatalogue<Deps>;
   /** Folder of forward-only SQL files, each with a `-- scope:` line. */
   readonly migrations?: URL;
-  /** Environment variables that it reads from `config.service`: whole names, or beginnings (`LEASES_`). */
+  /** Environment variables that it reads from `config.service`: names or beginnings (`LEASES_`). */
   readonly variables?: readonly string[];
   /** What a tenant, or a platform admin for it, may choose; its own secrets among them. */
   readonly settings?: SettingCatalogue;

@@ -156,7 +156,7 @@ export function createSettings(options: SettingsOptions): Settings {
   const replaceSecret = async (tx: Tx, name: string, wanted: unknown, masked: unknown) => {
     if (wanted === undefined || wanted === masked) return;
     if (wanted === null) await secrets.delete(tx, secretName(name));
-    else await secrets.put(tx, secretName(name), String(wanted));
+    else await secrets.put(tx, secretName(name), wanted as string);
   };
 
   const replace = async (tx: Tx, change: SettingsChange): Promise<TenantSettings> => {

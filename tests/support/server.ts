@@ -46,6 +46,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** A data folder of its own, to be removed by whoever asked for it. */
 export function temporaryDataDir(): Promise<string> {
   return mkdtemp(join(tmpdir(), "plimsoll-data-"));
 }
@@ -88,7 +89,9 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
 
 /** The environment without what belongs to the test run itself. */
 function inherited(): Record<string, string | undefined> {
-  const names = Object.keys(process.env).filter((name) => !/^(PLIMSOLL|NODE_TEST|FLAG)_/.test(name));
+  const names = Object.keys(process.env).filter(
+    (name) => !/^(PLIMSOLL|NODE_TEST|FLAG)_/.test(name),
+  );
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
 }
 

@@ -377,7 +377,8 @@ export function configReference(): VariableReference[] {
     name,
     meaning: schema.description,
     expected: schema.expected,
-    default: schema.defaultText ?? (schema.default === undefined ? null : String(schema.default)),
+    default:
+      schema.defaultText ?? (schema.default === undefined ? null : JSON.stringify(schema.default)),
     secret: schema.secret === true,
   }));
   const flags = {

@@ -22,6 +22,7 @@ export interface Link {
   current: Flight | null;
 }
 
+/** A pooled connection with what flights remember of it. */
 export function createLink(client: pg.PoolClient): Link {
   const link: Link = {
     client,

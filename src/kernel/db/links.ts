@@ -44,6 +44,7 @@ export interface Links {
 
 const WATCH_EVERY_MS = 1_000;
 
+/** Opens a pool of connections as the app role; nothing is connected before the first flight. */
 export function createLinks(options: LinkOptions): Links {
   const { log, clock } = options;
   const links = new Map<pg.PoolClient, Link>();

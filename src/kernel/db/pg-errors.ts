@@ -60,11 +60,14 @@ export const isUniqueViolation = (error: unknown, constraint?: string): error is
 export const isForeignKeyViolation = (error: unknown, constraint?: string): error is PgError =>
   hasCode(error, "23503", constraint) || hasCode(error, "23001", constraint);
 
+/** A row breaks a CHECK; with a name, that one. */
 export const isCheckViolation = (error: unknown, constraint?: string): error is PgError =>
   hasCode(error, "23514", constraint);
 
+/** A column that needs a value got none. */
 export const isNotNullViolation = (error: unknown): error is PgError => hasCode(error, "23502");
 
+/** A row overlaps another that an exclusion constraint keeps apart. */
 export const isExclusionViolation = (error: unknown, constraint?: string): error is PgError =>
   hasCode(error, "23P01", constraint);
 

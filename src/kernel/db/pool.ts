@@ -7,8 +7,6 @@ import { searchPaths, settings } from "./settings.ts";
 import { inPlatform, inTenant } from "./tx.ts";
 import type { Database, Db, QueryResult } from "./types.ts";
 
-export type { DatabaseLog } from "./links.ts";
-
 /** Limits default to those of the configuration schema; the clock to the system's. */
 export type DatabaseOptions = Pick<LinkOptions, "appUrl" | "log"> &
   Partial<Omit<LinkOptions, "appUrl" | "log">>;

@@ -16,10 +16,12 @@ const settingsText = `select
   set_config('app.tenant_id', $1, true), set_config('search_path', $2, true)`;
 const tenantSettingText = "select set_config('app.tenant_id', $1, true)";
 
+/** Sets tenant and search path; the first statement of every flight. */
 export function settings(path: string, tenantId: string): FlightStatement {
   return { path: "", text: settingsText, values: [tenantId, path], silent: true };
 }
 
+/** Changes the tenant alone, in the middle of a transaction over platform tables. */
 export function tenantSetting(tenantId: string): FlightStatement {
   return { path: "", text: tenantSettingText, values: [tenantId], silent: true };
 }

@@ -26,6 +26,7 @@ export interface Turns {
   readonly waiting: number;
 }
 
+/** Hands out turns, one key after the other, so that no tenant can take all of them. */
 export function createTurns({ atOnceMax, waitMs }: TurnLimits): Turns {
   // The first key is the next one served; it then goes to the end of the circle.
   const circle = new Map<string, Set<Waiter>>();

@@ -13,8 +13,9 @@ export interface Statement {
 }
 
 /**
- * A transaction. Rows arrive as JSON would have them: timestamps as ISO-8601 text in UTC, bigint and
- * numeric as in `db/values.ts`, json parsed. Column names are used as they are, so alias to camelCase.
+ * A transaction. Rows arrive as JSON would have them: timestamps as ISO-8601 text in UTC, bigint
+ * and numeric as in `db/values.ts`, json parsed. Column names are used as they are: alias them to
+ * camelCase.
  */
 export interface Transaction {
   /** Runs one statement now, in its own network flight. */

@@ -1,5 +1,4 @@
 import { Agent } from "undici";
-import type { Dispatcher } from "undici";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -82,7 +81,7 @@ async function send(
   const answer = await agent.request({
     origin: url.origin,
     path: url.pathname + url.search,
-    method: request.method as Dispatcher.HttpMethod,
+    method: request.method,
     headers: request.headers,
     body: request.body,
     headersTimeout: timeoutMs,

@@ -126,10 +126,10 @@ export function createLogger({ level, stream, trace }: LoggerOptions): Logger {
       serializers: { err: serializeError },
       hooks: {
         logMethod(args, method) {
-          const [first, ...rest] = args as unknown[];
+          const [first, ...rest]: unknown[] = args;
           const error = first instanceof Error ? first : (first as { err?: unknown } | null)?.err;
           const named = rest.length === 0 && error instanceof Error;
-          method.apply(this, (named ? [first, messageOf(error)] : args) as typeof args);
+          method.apply(this, named ? [args[0], messageOf(error)] : args);
         },
       },
       ...(trace && { mixin: () => trace() ?? {} }),

@@ -190,8 +190,8 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
     gauge(name, help, labels = [], collect) {
       const gauge = once("gauge", name, labels, (series, collectors) => {
         const config = { name: `${prefix}${name}`, help, labelNames: [...labels], registers };
-        const collect = () => collectAll(collectors, made, () => failed.inc({ metric: name }));
-        const made: GaugeMetric = gaugeOf(new Gauge({ ...config, collect }), series);
+        const onScrape = () => collectAll(collectors, made, () => failed.inc({ metric: name }));
+        const made: GaugeMetric = gaugeOf(new Gauge({ ...config, collect: onScrape }), series);
         return made;
       });
       if (collect) gauge.collectors.push(collect);

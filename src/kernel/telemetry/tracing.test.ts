@@ -80,12 +80,16 @@ async function receiver(t: TestContext, status = 200) {
   const spans: Span[] = [];
   const raw: Buffer[] = [];
   const seen: { url?: string; type?: string }[] = [];
-  const server = createServer(async (request, reply) => {
-    const body = Buffer.concat(await Array.fromAsync(request));
-    seen.push({ url: request.url, type: request.headers["content-type"] });
-    raw.push(body);
-    spans.push(...spansOf(body));
-    reply.writeHead(status).end();
+  const server = createServer((request, reply) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      const body = Buffer.concat(chunks);
+      seen.push({ url: request.url, type: request.headers["content-type"] });
+      raw.push(body);
+      spans.push(...spansOf(body));
+      reply.writeHead(status).end();
+    });
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

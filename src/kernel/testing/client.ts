@@ -13,7 +13,7 @@ type Headers = Record<string, string>;
 type Send = (path: string, body?: unknown, headers?: Headers) => Promise<TestResponse>;
 type Ask = (path: string, headers?: Headers) => Promise<TestResponse>;
 
-/** Calls the server as somebody. Paths without a leading "/api", "/.well" and the like get /api/v1. */
+/** Calls the server as somebody. Paths get /api/v1 in front unless they lie outside of it. */
 export interface Client {
   get: Ask;
   post: Send;
@@ -21,7 +21,12 @@ export interface Client {
   patch: Send;
   delete: Ask;
   /** Any method, path as it is, body as it is. */
-  raw(method: string, path: string, body?: string | Buffer, headers?: Headers): Promise<TestResponse>;
+  raw(
+    method: string,
+    path: string,
+    body?: string | Buffer,
+    headers?: Headers,
+  ): Promise<TestResponse>;
 }
 
 const outside = /^\/(api|\.well-known|health|ready|metrics|docs|openapi\.json)(\/|$|\?)/;
@@ -36,7 +41,7 @@ export function createClient(app: App, credentials: () => Promise<Headers>): Cli
       headers: { ...(await credentials()), ...headers },
       ...(body !== undefined && { payload: body }),
     });
-    const type = String(answer.headers["content-type"] ?? "");
+    const type = answer.headers["content-type"] ?? "";
     return {
       status: answer.statusCode,
       headers: answer.headers as Record<string, string>,

@@ -41,7 +41,14 @@ export async function seedPerson(
   const now = new Date(identity.clock.nowMs()).toISOString();
   return identity.db.inPlatform(async (tx) => {
     const platformAdmin = role === "admin";
-    const user = await insertUser(tx, { id, email, name: role, passwordHash: null, platformAdmin, now });
+    const user = await insertUser(tx, {
+      id,
+      email,
+      name: role,
+      passwordHash: null,
+      platformAdmin,
+      now,
+    });
     if (!user) throw new Error(`${email} exists already`);
     const inTenant = await tx.enterTenant(tenant, on);
     await insertMembership(inTenant, {

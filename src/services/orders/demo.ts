@@ -86,7 +86,7 @@ const demoProducts: readonly NewProduct[] = [
     sku: "SLD-HUMMUS",
     title: "Hummus & Roast Pepper Salad",
     ingredients:
-      "Chickpeas, roast red pepper, tahini (SESAME), olive oil, lemon juice, garlic, parsley, cumin",
+      "Chickpeas, roast red pepper, tahini (SESAME), olive oil, lemon juice, garlic, parsley",
     allergens: ["sesame"],
     priceMinor: 495,
     vatRate: "zero",

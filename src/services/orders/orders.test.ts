@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TestResponse } from "#kernel/testing/client.ts";
-import { ifMatch, makeProduct, makeShop, newProduct, refusal, startOrders } from "./testing.ts";
+import { ifMatch, makeProduct, makeShop, newProduct, refusal, startOrders } from "./fixture.ts";
 
 for (const isolation of ["shared", "dedicated"] as const) {
   // Guards against a shop that can't be lived with: made, read, changed, retired, deleted.
@@ -119,7 +119,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
   });
 
   // Guards against a change nobody can account for, and against a record of what never happened.
-  test(`${isolation}: every change is in history and events; a refused one is in neither`, async (t) => {
+  test(`${isolation}: a change is in history and events; a refused one in neither`, async (t) => {
     const { admin, adminEmail, user, events } = await startOrders(t, isolation);
     await makeShop(admin, { name: "Taken" });
     const shop = await makeShop(admin);
@@ -167,7 +167,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
   });
 
   // Guards against a stock that runs out in silence, and against an alarm for every unit.
-  test(`${isolation}: stock that falls low is told once, with the change that did it`, async (t) => {
+  test(`${isolation}: stock that falls low is told once, with the change`, async (t) => {
     const { admin, events } = await startOrders(t, isolation);
     const { id } = await makeProduct(admin, { stock: 8 });
     const stocks = [6, 5, 4, 20, 0, null];
@@ -185,7 +185,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
   });
 
   // Guards against a retry that opens the shop a second time.
-  test(`${isolation}: the same Idempotency-Key creates once and answers the same bytes`, async (t) => {
+  test(`${isolation}: one Idempotency-Key creates once, answers the same bytes`, async (t) => {
     const { admin, events } = await startOrders(t, isolation);
     const post = (name: string) =>
       admin.post("/shops", { name }, { "idempotency-key": "till-7/2026-11-20/1" });

@@ -1,6 +1,6 @@
 import { definePermissions } from "#kernel/access/permissions.ts";
 
-/** What may be done here; `user: "all"` lets the plain role `user` do it to any row of its tenant. */
+/** What may be done here; `user: "all"`: the role `user` may, with any row of its tenant. */
 export const ordersPermissions = definePermissions({
   "shop:read": { title: "See shops and their history", user: "all" },
   "shop:create": { title: "Open a shop" },

@@ -8,11 +8,11 @@ import {
   newShop,
   refusal,
   startOrders,
-} from "./testing.ts";
+} from "./fixture.ts";
 
 for (const isolation of ["shared", "dedicated"] as const) {
   // Guards against nonsense that is stored, or refused without saying where and by which code.
-  test(`${isolation}: what is not valid is refused by code and place, and nothing is stored`, async (t) => {
+  test(`${isolation}: what is not valid is refused by code and place`, async (t) => {
     const { admin, events } = await startOrders(t, isolation);
     const invalid = "422 ERR_REQUEST_INVALID";
     const shops: [body: unknown, expected: string][] = [
@@ -109,7 +109,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
   });
 
   // Guards against two shops of one name or two products of one SKU, made at the same instant.
-  test(`${isolation}: of many that want one name at once, one gets it and the others are told`, async (t) => {
+  test(`${isolation}: of many that want one name, one gets it`, async (t) => {
     const { admin } = await startOrders(t, isolation);
     for (const [kind, body, taken] of [
       ["shops", newShop, "409 ERR_ORDERS_SHOP_NAME_TAKEN /name"],
@@ -129,7 +129,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
   });
 
   // Guards against a plain user who writes, and a stranger who reads.
-  test(`${isolation}: a user reads; only those with the permission write; without credentials nothing`, async (t) => {
+  test(`${isolation}: a user reads, an admin writes, nobody does neither`, async (t) => {
     const { admin, user, nobody } = await startOrders(t, isolation);
     const shop = await makeShop(admin);
     const product = await makeProduct(admin);

@@ -24,6 +24,7 @@ import {
 } from "./schemas.ts";
 import { getProduct, getShop, listProducts, listShops } from "./store.ts";
 
+/** Every endpoint of the order desk. */
 export const ordersRoutes: Routes = (app, deps) => {
   shopRoutes(app, deps);
   productRoutes(app, deps);

@@ -17,6 +17,7 @@ const productColumns = `id, sku, title, ingredients, allergens, price_minor as "
 // No `where` below names the tenant: the row-level policy does, and PostgreSQL uses its equality
 // on tenant_id together with the id's to enter the primary key.
 
+/** Newest first, one more than asked for, so that the page knows whether there is another. */
 export async function listShops(
   db: Db,
   tenant: TenantRef,
@@ -35,6 +36,7 @@ export async function listShops(
   return page(rows, filter.limit, ({ id }) => [id]);
 }
 
+/** Null when the tenant has no such shop. */
 export async function getShop(db: Db, tenant: TenantRef, id: string): Promise<Shop | null> {
   const { rows } = await db.query<Shop>(
     tenant,
@@ -66,6 +68,7 @@ export async function insertShop(tx: Tx, id: string, shop: ShopValues): Promise<
   return rows[0] as Shop;
 }
 
+/** Overwrites what a caller decides about and raises the version; the row is locked by then. */
 export async function updateShop(tx: Tx, id: string, shop: ShopValues): Promise<Shop> {
   const { rows } = await tx.query<Shop>(
     `update shop
@@ -78,10 +81,12 @@ export async function updateShop(tx: Tx, id: string, shop: ShopValues): Promise<
   return rows[0] as Shop;
 }
 
+/** Forgets the shop; its history stays in the audit. */
 export async function deleteShop(tx: Tx, id: string): Promise<void> {
   await tx.query("delete from shop where id = $1", [id]);
 }
 
+/** Newest first, one more than asked for, so that the page knows whether there is another. */
 export async function listProducts(
   db: Db,
   tenant: TenantRef,
@@ -101,6 +106,7 @@ export async function listProducts(
   return page(rows, filter.limit, ({ id }) => [id]);
 }
 
+/** Null when the tenant has no such product. */
 export async function getProduct(db: Db, tenant: TenantRef, id: string): Promise<Product | null> {
   const { rows } = await db.query<Product>(
     tenant,
@@ -111,6 +117,7 @@ export async function getProduct(db: Db, tenant: TenantRef, id: string): Promise
   return rows[0] ?? null;
 }
 
+/** The product as it is, and as it stays until the transaction ends. */
 export async function lockProduct(tx: Tx, id: string): Promise<Product | null> {
   const { rows } = await tx.query<Product>(
     `select ${productColumns}
@@ -132,6 +139,7 @@ export async function insertProduct(tx: Tx, id: string, product: ProductValues):
   return rows[0] as Product;
 }
 
+/** Overwrites what a caller decides about and raises the version; the row is locked by then. */
 export async function updateProduct(tx: Tx, id: string, product: ProductValues): Promise<Product> {
   const { rows } = await tx.query<Product>(
     `update product
@@ -145,6 +153,7 @@ export async function updateProduct(tx: Tx, id: string, product: ProductValues):
   return rows[0] as Product;
 }
 
+/** Forgets the product; its history stays in the audit. */
 export async function deleteProduct(tx: Tx, id: string): Promise<void> {
   await tx.query("delete from product where id = $1", [id]);
 }

@@ -40,6 +40,7 @@ export async function startOrders(t: TestContext, isolation: Isolation) {
   };
 }
 
+/** Headers that name the version to be changed. */
 export const ifMatch = (etag: string) => ({ "if-match": etag });
 
 /** The problem's status, its code and the places that it complains about. */
@@ -60,7 +61,9 @@ async function make(caller: Client, path: string, body: object): Promise<TestRes
   return made.body;
 }
 
+/** Makes a shop and answers with it. */
 export const makeShop = (caller: Client, body: object = {}) =>
   make(caller, "/shops", { ...newShop, ...body });
+/** Makes a product and answers with it. */
 export const makeProduct = (caller: Client, body: object = {}) =>
   make(caller, "/products", { ...newProduct, ...body });

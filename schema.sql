@@ -68,6 +68,29 @@ $function$;
 revoke execute on function platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer) from public;
 grant execute on function platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer) to plimsoll_app;
 
+CREATE OR REPLACE FUNCTION platform.claim_idempotency_key(p_tenant_id uuid, p_principal text, p_key text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+begin
+  begin
+    perform pg_advisory_xact_lock(
+      hashtextextended(concat_ws(' ', p_tenant_id, p_principal, p_key), 20231));
+  exception when lock_not_available then
+    raise exception 'the key is taken by a transaction under way' using errcode = 'PLM02';
+  end;
+  if exists (
+    select from platform.idempotency
+     where tenant_id = p_tenant_id and principal = p_principal and key = p_key
+       and expires_at > now()
+  ) then
+    raise exception 'an answer is kept under the key' using errcode = 'PLM01';
+  end if;
+end $function$;
+revoke execute on function platform.claim_idempotency_key(p_tenant_id uuid, p_principal text, p_key text) from public;
+grant execute on function platform.claim_idempotency_key(p_tenant_id uuid, p_principal text, p_key text) to plimsoll_app;
+
 CREATE OR REPLACE FUNCTION platform.prune_audit(tenant uuid, older_than timestamp with time zone)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -385,10 +408,10 @@ create table platform.idempotency (
   principal text not null,
   key text not null,
   request_hash bytea not null,
-  status smallint,
-  headers jsonb,
-  body bytea,
-  sealed boolean default false not null,
+  status smallint not null,
+  headers jsonb not null,
+  body bytea not null,
+  sealed boolean not null,
   expires_at timestamp with time zone not null,
   constraint idempotency_pkey PRIMARY KEY (tenant_id, principal, key),
   constraint idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),

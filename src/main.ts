@@ -34,13 +34,19 @@ export function configure(options: { role?: ProcessRole; services?: string[] } =
 
 /** Starts the server and stays until a signal or a failure ends it; sets the exit code. */
 export async function serve(argv: readonly string[]): Promise<void> {
+  const signals = holdSignals();
   const app = await start(argv);
-  const demo = await ensureDemo(app);
-  await ensureFirstAdmin(app);
-  if (app.config.role === "worker") await app.mount();
-  else await app.listen();
-  if (process.stdout.isTTY || app.config.env === "development") welcome(app, demo);
-  stopOnSignal(app);
+  try {
+    const demo = await ensureDemo(app);
+    await ensureFirstAdmin(app);
+    if (app.config.role === "worker") await app.mount();
+    else await app.listen();
+    if (process.stdout.isTTY || app.config.env === "development") welcome(app, demo);
+  } catch (error) {
+    await app.stop();
+    throw error;
+  }
+  stopOnSignal(app, signals);
 }
 
 async function start(argv: readonly string[]): Promise<RunningApp> {
@@ -59,8 +65,39 @@ async function start(argv: readonly string[]): Promise<RunningApp> {
   return startApp({ config, services, version });
 }
 
-/** One clean stop; a second signal, or a stop that hangs, ends the process the hard way. */
-function stopOnSignal(app: RunningApp): void {
+/** Longest that a start may go on once it has been told to stop. */
+const startDeadlineMs = 30_000;
+
+interface Signals {
+  /** From now on signals go to `stop`, as does one that came before. */
+  release(stop: (signal: NodeJS.Signals) => void): void;
+}
+
+/**
+ * Keeps signals from ending the process half started, which would leave a half behind. The second
+ * SIGINT ends it at once all the same.
+ */
+function holdSignals(): Signals {
+  let first: NodeJS.Signals | null = null;
+  let stop: ((signal: NodeJS.Signals) => void) | null = null;
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (first && signal === "SIGINT") process.exit(130);
+      if (!first && !stop) setTimeout(() => process.exit(1), startDeadlineMs).unref();
+      first ??= signal;
+      stop?.(signal);
+    });
+  }
+  return {
+    release(to) {
+      stop = to;
+      if (first) to(first);
+    },
+  };
+}
+
+/** One clean stop; a stop that hangs ends the process the hard way. */
+function stopOnSignal(app: RunningApp, signals: Signals): void {
   let stopping = false;
   const stop = async (why: string, code: number) => {
     if (stopping) return;
@@ -72,12 +109,7 @@ function stopOnSignal(app: RunningApp): void {
     const clean = await app.stop();
     process.exitCode = clean ? code : 1;
   };
-  for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    process.on(signal, () => {
-      if (stopping && signal === "SIGINT") process.exit(130);
-      void stop(signal, 0);
-    });
-  }
+  signals.release((signal) => void stop(signal, 0));
   void app.failed.then((reason) => {
     app.log.fatal({ reason }, "the database is gone");
     return stop("the database is gone", 1);

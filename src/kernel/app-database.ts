@@ -32,6 +32,13 @@ export async function openDatabase(
     ? null
     : await startEmbedded({ dataDir: config.dataDir, log, clock });
   const ownerUrl = config.databaseUrl ?? (embedded as Embedded).ownerUrl;
+  // An exit that is forced, or that an uncaught error brings about, leaves no PostgreSQL behind.
+  const release = () => embedded?.release();
+  process.once("exit", release);
+  const close = async () => {
+    await embedded?.stop();
+    process.off("exit", release);
+  };
   try {
     const appUrl = await ensureRoles({
       ownerUrl,
@@ -47,10 +54,10 @@ export async function openDatabase(
       appUrl,
       embedded: embedded !== null,
       exited: embedded?.exited ?? new Promise(() => {}),
-      close: async () => embedded?.stop(),
+      close,
     };
   } catch (error) {
-    await embedded?.stop();
+    await close();
     throw error;
   }
 }

@@ -167,6 +167,7 @@ function runningApp(running: Running): RunningApp {
       const given = await startServices(services, depsOf, closing);
       for (const service of services) http.mount(service, given.get(service.name) as KernelDeps);
       await http.app.ready();
+      if (config.metricsPort !== undefined) await listenForMetrics(running);
       if (config.role === "api") return;
       background = await startBackground({ ...running, depsOf: (name) => given.get(name) });
     })();
@@ -187,7 +188,6 @@ function runningApp(running: Running): RunningApp {
     async listen() {
       await mount();
       url = await http.app.listen({ host: config.host, port: config.port });
-      if (config.metricsPort !== undefined) await listenForMetrics(running);
       return url;
     },
     failed: opened.exited,

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunningApp } from "./app.ts";
+import { inTurn } from "./app-turns.ts";
 import { createApiKey } from "./identity/api-keys.ts";
 import { createPlatformAdmin } from "./identity/people.ts";
 import type { Principal } from "./identity/types.ts";
@@ -26,8 +27,15 @@ const on = { actor: systemActor("demo"), requestId: "demo" };
 export async function ensureDemo(app: RunningApp): Promise<DemoAccess | null> {
   const path = join(app.config.dataDir, "demo.json");
   if (!app.config.demo) return null;
-  const existing = await app.identity.db.inPlatform((tx) => findFirstTenant(tx));
-  if (existing) return readAccess(path);
+  const isEmpty = async () =>
+    (await app.identity.db.inPlatform((tx) => findFirstTenant(tx))) === null;
+  if (!(await isEmpty())) return readAccess(path);
+  return inTurn(app.ownerUrl, async () =>
+    (await isEmpty()) ? makeDemo(app, path) : readAccess(path),
+  );
+}
+
+async function makeDemo(app: RunningApp, path: string): Promise<DemoAccess> {
   const { random } = app.identity;
   const password = random.bytes(passwordBytes).toString("base64url");
   const { user, tenant } = await createPlatformAdmin(app.identity, {

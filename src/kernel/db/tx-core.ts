@@ -38,10 +38,13 @@ export class TxCore {
   readonly #makers: (() => Entry | null)[] = [];
   readonly #callbacks: (() => void)[] = [];
 
-  constructor(links: Links, path: string, firstTenantId: string) {
+  readonly #guard: Statement | undefined;
+
+  constructor(links: Links, path: string, firstTenantId: string, guard?: Statement) {
     this.#links = links;
     this.#path = path;
     this.#tenantId = firstTenantId;
+    this.#guard = guard;
   }
 
   /** Runs the statements in one flight, after those asked for before. */
@@ -146,7 +149,7 @@ export class TxCore {
   }
 
   #compose(entries: readonly Entry[]): FlightStatement[] {
-    const flight = this.#begun ? [] : [begin, settings(this.#path, this.#tenantId)];
+    const flight = this.#begun ? [] : this.#opening();
     for (const { text, values, tenantId } of entries) {
       if (tenantId !== this.#tenantId) {
         flight.push(tenantSetting(tenantId));
@@ -155,6 +158,11 @@ export class TxCore {
       flight.push({ path: this.#path, text, values });
     }
     return flight;
+  }
+
+  #opening(): FlightStatement[] {
+    const opening = [begin, settings(this.#path, this.#tenantId)];
+    return this.#guard ? [...opening, { ...this.#guard, path: this.#path, silent: true }] : opening;
   }
 
   async #commit(): Promise<void> {

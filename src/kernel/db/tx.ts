@@ -70,7 +70,7 @@ export async function inTenant<T>(
   work: (tx: Tx) => Promise<T>,
   on: OnBehalf = {},
 ): Promise<T> {
-  const core = new TxCore(links, path, tenant.id);
+  const core = new TxCore(links, path, tenant.id, on.guard);
   return settle(core, () => work(tenantFace(core, tenant, on)));
 }
 

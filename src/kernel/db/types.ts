@@ -56,6 +56,11 @@ export interface PlatformTx extends Transaction {
 export interface OnBehalf {
   actor?: Actor;
   requestId?: string;
+  /**
+   * Runs before the first statement, in the same flight, so that it costs no round trip. Its error
+   * ends the transaction, and no other statement has run by then.
+   */
+  guard?: Statement;
 }
 
 /** What a service sees of the database: its own PostgreSQL schema, one tenant at a time. */

@@ -116,7 +116,11 @@ async function load(options: SenderOptions, tx: Tx, endpointId: string): Promise
   const heads = await queue.selectHeads(tx, endpointId, nowIso, limit);
   const names = secretNames(endpointId);
   const current = await options.secrets.get(tx, names.current);
-  if (current === null) throw new Error("The endpoint's signing secret is gone");
+  if (current === null) {
+    // Each statement sees what is committed by then: it may have been deleted in between.
+    if (!(await selectEndpoint(tx, endpointId))) return null;
+    throw new Error("The endpoint's signing secret is gone");
+  }
   const overlaps = Date.parse(endpoint.oldSecretUntil ?? "") > options.clock.nowMs();
   const old = overlaps ? await options.secrets.get(tx, names.old) : null;
   return { endpoint, heads, secrets: old === null ? [current] : [current, old] };

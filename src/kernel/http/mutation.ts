@@ -1,13 +1,15 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../clock.ts";
-import { isLockTimeout } from "../db/pg-errors.ts";
-import type { Db, Tx } from "../db/types.ts";
-import { requestErrors } from "../errors.ts";
+import type { Db, OnBehalf, Tx } from "../db/types.ts";
+import { Problem, requestErrors } from "../errors.ts";
 import type { Sealer } from "../secrets/seal.ts";
+import type { TenantRef } from "../tenancy/types.ts";
 import { etag } from "./etag.ts";
 import {
+  ANSWERED,
   claimIdempotencyKey,
   getKeptAnswer,
+  IN_FLIGHT,
   type IdempotencyKey,
   type KeptAnswer,
   keepAnswer,
@@ -39,11 +41,12 @@ const JSON_TYPE = "application/json; charset=utf-8";
  *
  * 1. On routes with `idempotent`, reads Idempotency-Key (400 unless 1 to 255 printable characters).
  * 2. Opens the tenant transaction for the caller.
- * 3. With a key, claims its row. A duplicate of a request under way waits here, then is answered
- *    with the kept bytes and `Idempotent-Replayed: true`; another request under the key is refused
- *    (422), and so is a wait that takes too long (409).
- * 4. Runs `work`. What it throws rolls everything back, the claim too: nothing is kept of a
- *    refusal. Null is `not_found`.
+ * 3. Runs `work`. With a key, the key is claimed in the flight of its first statement, before it: a
+ *    duplicate of a request under way waits there, then is answered with the kept bytes and
+ *    `Idempotent-Replayed: true`; another request under the key is refused (422), and so is a wait
+ *    that takes too long (409). `work` must therefore do nothing outside of the transaction before
+ *    its first statement.
+ * 4. What `work` throws rolls everything back: nothing is kept of a refusal. Null is `not_found`.
  * 5. Writes the answer with the route's own serializer; ETag from `version`, Location from `id` for
  *    201.
  * 6. With a key, the answer is kept by a statement that travels with COMMIT.
@@ -61,14 +64,11 @@ export function createMutate(options: MutateOptions): Mutate {
     work: (tx: Tx) => Promise<T | null>,
   ) => {
     const claim = readClaim(request);
-    const { tenant } = request;
+    const on = { actor: request.actor, requestId: request.id };
     const change = (tx: Tx) => answerOf(request, reply, status, work, tx);
-    const transact = () =>
-      db.inTenant(tenant, (tx) => (claim ? once(options, claim, change, tx) : change(tx)), {
-        actor: request.actor,
-        requestId: request.id,
-      });
-    const made = claim ? await queue(claim.context, transact) : await transact();
+    const made = claim
+      ? await queue(claim.context, () => once(options, request.tenant, claim, change, on))
+      : await db.inTenant(request.tenant, change, on);
     const { answer, replayed } = made;
     reply.code(answer.status).headers(answer.headers);
     if (replayed) reply.header("idempotent-replayed", "true");
@@ -85,22 +85,57 @@ interface Made<T> {
 
 /** Does the change under a key, or finds what it answered before. */
 async function once<T>(
-  { sealer }: MutateOptions,
+  { db, sealer }: MutateOptions,
+  tenant: TenantRef,
   claim: Claim,
   change: (tx: Tx) => Promise<Made<T>>,
-  tx: Tx,
+  on: OnBehalf,
 ): Promise<Made<T>> {
-  const kept = await claimOrKept(tx, claim);
-  if (!kept) {
-    const made = await change(tx);
-    const { answer } = made;
-    const body = claim.seals ? sealer.seal(answer.body, claim.context) : answer.body;
-    tx.defer(keepAnswer(claim, { ...answer, body, sealed: claim.seals }));
-    return made;
+  const { requestHash, context, seals } = claim;
+  try {
+    return await db.inTenant(
+      tenant,
+      async (tx) => {
+        const made = await change(tx);
+        const body = seals ? sealer.seal(made.answer.body, context) : made.answer.body;
+        tx.defer(
+          keepAnswer(tenant.id, claim, { ...made.answer, requestHash, body, sealed: seals }),
+        );
+        return made;
+      },
+      { ...on, guard: claimIdempotencyKey(tenant.id, claim) },
+    );
+  } catch (error) {
+    const state = stateOf(error);
+    if (state === IN_FLIGHT) throw inFlight(error);
+    // A refusal from before the first statement has not met the claim yet.
+    if (state !== ANSWERED && !(error instanceof Problem)) throw error;
+    const kept = await keptFor(db, tenant, claim);
+    if (kept) return replay<T>(kept, claim, sealer);
+    throw state === ANSWERED ? inFlight(error) : error;
   }
-  const body = kept.sealed ? sealer.open(kept.body, claim.context) : kept.body;
+}
+
+/** The SQLSTATE of an error, or of the one that it was made of. */
+function stateOf(error: unknown): unknown {
+  const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } };
+  return [ANSWERED, IN_FLIGHT].find((state) => state === code || state === cause?.code);
+}
+
+function replay<T>(kept: Answer, { context }: Claim, sealer: MutateOptions["sealer"]): Made<T> {
+  const body = kept.sealed ? sealer.open(kept.body, context) : kept.body;
   const result = body.length === 0 ? undefined : JSON.parse(body.toString());
   return { answer: { ...kept, body }, result, replayed: true };
+}
+
+/** Null where nothing is kept. Throws `idempotency_key_reused` where it is another request's. */
+async function keptFor(db: Db, tenant: TenantRef, claim: Claim): Promise<Answer | null> {
+  const kept = await getKeptAnswer(db, tenant, claim);
+  if (!kept) return null;
+  if (kept.requestHash.equals(claim.requestHash)) return kept;
+  throw requestErrors.idempotency_key_reused({
+    detail: "This key was used for a request with another address or body; make a new one.",
+  });
 }
 
 const printable = /^[\x20-\x7e]{1,255}$/;
@@ -126,23 +161,6 @@ function readClaim(request: MutatingRequest): Claim | null {
     context: `idempotency/${request.tenant.id}/${principal}/${key}`,
     seals: request.routeOptions.config.secretAnswer === true,
   };
-}
-
-/** Null: the key is ours and the work is to be done. Else the answer that was kept under it. */
-async function claimOrKept(tx: Tx, claim: Claim): Promise<Answer | null> {
-  const claimed = await claimIdempotencyKey(tx, claim, claim.requestHash).catch((cause) => {
-    if (isLockTimeout(cause)) throw inFlight(cause);
-    throw cause;
-  });
-  if (claimed) return null;
-  const kept = await getKeptAnswer(tx, claim);
-  if (!kept) throw inFlight();
-  if (!kept.requestHash.equals(claim.requestHash)) {
-    throw requestErrors.idempotency_key_reused({
-      detail: "This key was used for a request with another address or body; make a new one.",
-    });
-  }
-  return kept;
 }
 
 function inFlight(cause?: unknown): Error {

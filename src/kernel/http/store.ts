@@ -1,4 +1,5 @@
-import type { Statement, Transaction, Tx } from "../db/types.ts";
+import type { Db, Statement, Tx } from "../db/types.ts";
+import type { TenantRef } from "../tenancy/types.ts";
 
 /** How long an answer is kept for replay. */
 const KEPT_HOURS = 24;
@@ -17,58 +18,65 @@ export interface KeptAnswer {
   sealed: boolean;
 }
 
-/**
- * Takes the key for this transaction; false when an answer is kept under it already. Waits, up to
- * lock_timeout, while another transaction has it. An expired answer is replaced.
- */
-export async function claimIdempotencyKey(
-  tx: Tx,
+/** SQLSTATE: an answer is kept under the key already. */
+export const ANSWERED = "PLM01";
+/** SQLSTATE: a transaction under way had the key for longer than lock_timeout. */
+export const IN_FLIGHT = "PLM02";
+
+/** Takes the key for a transaction, as its guard; fails with one of the two states above. */
+export function claimIdempotencyKey(
+  tenantId: string,
   { principal, key }: IdempotencyKey,
-  requestHash: Buffer,
-): Promise<boolean> {
-  const { rowCount } = await tx.query(
-    `insert into platform.idempotency as kept
-       (tenant_id, principal, key, request_hash, expires_at)
-     values ($1, $2, $3, $4, now() + $5 * interval '1 hour')
-     on conflict (tenant_id, principal, key) do update
-        set request_hash = excluded.request_hash, expires_at = excluded.expires_at,
-            status = null, headers = null, body = null, sealed = false
-      where kept.expires_at <= now()`,
-    [tx.tenant.id, principal, key, requestHash, KEPT_HOURS],
-  );
-  return rowCount === 1;
+): Statement {
+  return {
+    text: "select platform.claim_idempotency_key($1, $2, $3)",
+    values: [tenantId, principal, key],
+  };
 }
 
 /** Null when the answer has gone since the claim: purged in between. */
 export async function getKeptAnswer(
-  tx: Transaction,
+  db: Db,
+  tenant: TenantRef,
   { principal, key }: IdempotencyKey,
 ): Promise<KeptAnswer | null> {
-  const { rows } = await tx.query<KeptAnswer>(
+  const { rows } = await db.query<KeptAnswer>(
+    tenant,
     `select request_hash as "requestHash", status, headers, body, sealed
        from platform.idempotency
-      where principal = $1 and key = $2 and status is not null`,
+      where principal = $1 and key = $2 and expires_at > now()`,
     [principal, key],
   );
   return rows[0] ?? null;
 }
 
-/** Travels with COMMIT: the answer is kept if and only if the change was made. */
+/**
+ * Travels with COMMIT: the answer is kept if and only if the change was made. The claim has made
+ * sure that an answer already there has expired.
+ */
 export function keepAnswer(
+  tenantId: string,
   { principal, key }: IdempotencyKey,
-  answer: Omit<KeptAnswer, "requestHash">,
+  answer: KeptAnswer,
 ): Statement {
   return {
-    text: `update platform.idempotency
-              set status = $3, headers = $4, body = $5, sealed = $6
-            where principal = $1 and key = $2`,
+    text: `insert into platform.idempotency
+             (tenant_id, principal, key, request_hash, status, headers, body, sealed, expires_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, now() + $9 * interval '1 hour')
+           on conflict (tenant_id, principal, key) do update
+              set request_hash = excluded.request_hash, status = excluded.status,
+                  headers = excluded.headers, body = excluded.body, sealed = excluded.sealed,
+                  expires_at = excluded.expires_at`,
     values: [
+      tenantId,
       principal,
       key,
+      answer.requestHash,
       answer.status,
       JSON.stringify(answer.headers),
       answer.body,
       answer.sealed,
+      KEPT_HOURS,
     ],
   };
 }

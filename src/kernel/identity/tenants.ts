@@ -26,8 +26,8 @@ export interface NewTenantInput {
 }
 
 /**
- * Makes a tenant. A dedicated one gets its schemas first, so that it is never seen without them; if
- * the transaction fails afterwards they stay behind empty. Throws ERR_TENANCY_SLUG_TAKEN or
+ * Makes a tenant. A dedicated one gets its schemas before it is committed, so that it is never seen
+ * without them; if the transaction fails afterwards they stay behind empty. Throws ERR_TENANCY_SLUG_TAKEN or
  * ERR_TENANCY_INVALID_SLUG for a slug that was asked for.
  */
 export async function createTenant(
@@ -37,11 +37,9 @@ export async function createTenant(
 ): Promise<TenantRow> {
   const { name, slug, isolation, id = deps.random.id() } = input;
   if (slug !== undefined) assertSlug(slug);
-  if (isolation === "dedicated") {
-    if (!deps.provision) throw tenancyErrors.dedicated_unavailable();
-    await deps.provision({ id, isolation });
-  }
+  if (isolation === "dedicated" && !deps.provision) throw tenancyErrors.dedicated_unavailable();
   const tenant = await insertUnderFreeSlug(tx, deps.random, { id, name, isolation }, slug);
+  if (isolation === "dedicated") await deps.provision?.({ id, isolation });
   audit(tx, { action: "tenant.create", resource: { type: "tenant", id }, after: tenant });
   return tenant;
 }

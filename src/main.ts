@@ -43,7 +43,8 @@ export async function serve(argv: readonly string[]): Promise<void> {
     else await app.listen();
     if (process.stdout.isTTY || app.config.env === "development") welcome(app, demo);
   } catch (error) {
-    await app.stop();
+    // What went wrong first is what is told.
+    await app.stop().catch(() => false);
     throw error;
   }
   stopOnSignal(app, signals);
@@ -80,16 +81,18 @@ interface Signals {
 function holdSignals(): Signals {
   let first: NodeJS.Signals | null = null;
   let stop: ((signal: NodeJS.Signals) => void) | null = null;
+  let deadline: NodeJS.Timeout | undefined;
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.on(signal, () => {
       if (first && signal === "SIGINT") process.exit(130);
-      if (!first && !stop) setTimeout(() => process.exit(1), startDeadlineMs).unref();
+      if (!first && !stop) deadline = setTimeout(() => process.exit(1), startDeadlineMs).unref();
       first ??= signal;
       stop?.(signal);
     });
   }
   return {
     release(to) {
+      clearTimeout(deadline);
       stop = to;
       if (first) to(first);
     },
@@ -130,8 +133,24 @@ function welcome(app: RunningApp, demo: DemoAccess | null): void {
 
 /** What a person is told when the process can't start; the stack only where it may help. */
 export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
   if (error instanceof ConfigError) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const { code, syscall, address, port } = error as NodeJS.ErrnoException & Address;
+  if (code?.startsWith("ERR_PARSE_ARGS_")) return error.message;
+  if (syscall === "listen" && code === "EADDRINUSE") {
+    return `${address}:${port} is in use: stop what listens there, or choose another port.`;
+  }
+  if (syscall === "listen") return `It can't listen on ${address}:${port} (${code}).`;
+  // Of a name with several addresses, each failed for a reason of its own.
+  if (error instanceof AggregateError) return error.errors.map(explain).join("\n");
+  if (syscall === "connect" || syscall === "getaddrinfo")
+    return `${error.message}; is DATABASE_URL right?`;
+  return error.stack ?? error.message;
+}
+
+interface Address {
+  address?: string;
+  port?: number;
 }
 
 if (import.meta.main) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -154,4 +155,35 @@ test("through a symbolic link it starts in under 100 ms", async (t) => {
   // On a machine that is busy with other tests bare Node tells how much everything takes longer.
   const nodeMs = await quickestMs(process.execPath, ["-p", "24"], /^24/);
   assert.ok(oursMs < Math.max(100, 4 * nodeMs), `${oursMs} ms, and ${nodeMs} ms for bare Node`);
+});
+
+// Guards against an installation that nobody can enter, and a new master key that locks data away.
+test("without a server it migrates, makes an admin and moves to a new master key", async (t) => {
+  const dataDir = await temporaryDataDir();
+  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  const [oldKey, newKey] = [randomBytes(32), randomBytes(32)].map((key) => key.toString("base64"));
+  const run = async (
+    keys: Record<string, string | undefined>,
+    input: string,
+    ...args: string[]
+  ) => {
+    const env = { PATH: process.env.PATH, HOME: dataDir, PLIMSOLL_DATA_DIR: dataDir, ...keys };
+    const child = spawn(program, [...args, "--json"], { env, cwd: dataDir });
+    child.stdin.write(input);
+    return finish(child);
+  };
+  const before = { PLIMSOLL_MASTER_KEY: oldKey };
+  assert.ok(JSON.parse((await run(before, "", "migrate")).stdout).applied.length > 5);
+  const { stdout } = await run(before, "", "migrate", "--status");
+  assert.deepEqual(JSON.parse(stdout).pending, []);
+  const create = ["admin", "create", "--email", "ada@example.org", "--password-stdin"];
+  const made = await run(before, "correct horse battery\n", ...create);
+  assert.equal(made.code, 0, made.stderr);
+  const after = { PLIMSOLL_MASTER_KEY: newKey };
+  const both = { ...after, PLIMSOLL_MASTER_KEY_PREVIOUS: oldKey };
+  const rotated = await run(both, "", "secrets", "rotate");
+  assert.equal(rotated.code, 0, rotated.stderr);
+  assert.ok(JSON.parse(rotated.stdout).accounts > 0);
+  assert.equal((await run(after, "", "secrets", "rotate")).code, 0);
+  assert.equal((await run(before, "", "secrets", "rotate")).code, 1);
 });

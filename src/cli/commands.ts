@@ -30,7 +30,7 @@ export const commandEntries: readonly CommandEntry[] = [
     load: async () => (await import("./migrate.ts")).migrate,
   },
   group("secrets", "make the secrets of a production server", async () => {
-    return (await import("./local.ts")).secretsCommands;
+    return (await import("./secrets.ts")).secretsCommands;
   }),
   group("admin", "make platform admins", async () => (await import("./local.ts")).adminCommands),
   {

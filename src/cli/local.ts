@@ -1,6 +1,7 @@
 import { CommandError } from "./errors.ts";
 import { textOf } from "./options.ts";
 import { ask, readPassword } from "./prompt.ts";
+import { startQuietly } from "./quiet-server.ts";
 import type { CommandSpec, Invocation, OptionSpec } from "./types.ts";
 
 const serveOptions: readonly OptionSpec[] = [
@@ -28,20 +29,6 @@ export const serve: CommandSpec = {
   },
 };
 
-export const secretsCommands: readonly CommandSpec[] = [
-  {
-    name: "generate",
-    summary: "print a complete .env of fresh secrets for production",
-    async run({ out }) {
-      const { generateProductionEnv } = await import("#kernel/config/generate.ts");
-      const { systemClock } = await import("#kernel/clock.ts");
-      const { systemRandom } = await import("#kernel/random.ts");
-      const text = generateProductionEnv(systemRandom(systemClock));
-      out.result(parseEnv(text), () => out.line(text.trimEnd()));
-    },
-  },
-];
-
 const adminOptions: readonly OptionSpec[] = [
   { flags: "--email <address>", summary: "e-mail address" },
   { flags: "--name <name>", summary: "the person's name", default: "Administrator" },
@@ -50,20 +37,6 @@ const adminOptions: readonly OptionSpec[] = [
   { flags: "--reset-password", summary: "set the password of a person who exists" },
   { flags: "--password-stdin", summary: "read the password from standard input" },
 ];
-
-/** A server without address or worker over the configured database, quick to stop. */
-async function startQuietly() {
-  const [main, { services }, { startApp }, { createLogger }] = await Promise.all([
-    import("../main.ts"),
-    import("../services.ts"),
-    import("#kernel/app.ts"),
-    import("#kernel/telemetry/logger.ts"),
-  ]);
-  const config = main.configure({ role: "api" });
-  const limits = { ...config.limits, shutdownDelayMs: 0 };
-  const log = createLogger({ level: "silent" });
-  return startApp({ config: { ...config, limits }, services, version: main.version, log });
-}
 
 export const adminCommands: readonly CommandSpec[] = [
   {
@@ -99,11 +72,3 @@ export const adminCommands: readonly CommandSpec[] = [
     },
   },
 ];
-
-/** The variables of an .env text, for --json. */
-function parseEnv(text: string): Record<string, string> {
-  const lines = text.split("\n").filter((line) => /^[A-Z_]+=/.test(line));
-  return Object.fromEntries(
-    lines.map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
-  );
-}

@@ -5,7 +5,7 @@ import { type Background, startBackground } from "./app-background.ts";
 import { createIdentity, type Identity } from "./app-identity.ts";
 import { createCache } from "./cache.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import type { Config } from "./config.ts";
+import { type Config, ConfigError } from "./config.ts";
 import { createDatabase } from "./db/pool.ts";
 import type { Database } from "./db/types.ts";
 import { measureOutbox } from "./events/outbox.ts";
@@ -330,7 +330,8 @@ function chosenServices(
   const unknown = names.filter((name) => !all.some((service) => service.name === name));
   if (unknown.length > 0) {
     const known = all.map((service) => service.name).join(", ");
-    throw new Error(`There is no service ${unknown.join(", ")}; there are ${known}`);
+    const problem = `names ${unknown.join(", ")}, which is no service; there are ${known}`;
+    throw new ConfigError([{ name: "--services", problem }]);
   }
   return all.filter(({ name }) => name === "platform" || names.includes(name));
 }

@@ -42,7 +42,7 @@ export function createDrain(app: FastifyInstance, options: DrainOptions): Drain 
   async function drain(): Promise<boolean> {
     const deadlineAtMs = clock.monotonicMs() + options.deadlineMs;
     health.setStopping();
-    await clock.sleep(options.delayMs);
+    if (app.server.listening) await clock.sleep(options.delayMs);
     await quietTurn(app.server, clock);
     const closed = app.server.listening ? closeListener(app.server) : Promise.resolve();
     // Only now: a client whose connection ends comes back at once, and must find the door shut.

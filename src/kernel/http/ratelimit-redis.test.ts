@@ -120,7 +120,8 @@ test("a dead Redis makes buckets local at once, never open, and comes back", asy
 // Guards against a server that can't start, or waits, because Redis was never there.
 test("without Redis from the start, buckets are local from the start", async (t) => {
   const buckets = start(t, "redis://127.0.0.1:1");
-  const startedMs = systemClock.monotonicMs();
+  // Answered at once, not when a connection attempt has failed.
+  const verdict = buckets.take("y", { name: "test", perMinute: 10, burst: 10 });
+  assert.ok(!(verdict instanceof Promise));
   assert.equal(await passed(buckets, "x", 30), 10);
-  assert.ok(systemClock.monotonicMs() - startedMs < 50);
 });

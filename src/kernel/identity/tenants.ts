@@ -27,8 +27,8 @@ export interface NewTenantInput {
 
 /**
  * Makes a tenant. A dedicated one gets its schemas before it is committed, so that it is never seen
- * without them; if the transaction fails afterwards they stay behind empty. Throws ERR_TENANCY_SLUG_TAKEN or
- * ERR_TENANCY_INVALID_SLUG for a slug that was asked for.
+ * without them; if the transaction fails afterwards they stay behind empty. Throws
+ * ERR_TENANCY_SLUG_TAKEN or ERR_TENANCY_INVALID_SLUG for a slug that was asked for.
  */
 export async function createTenant(
   tx: Tx,

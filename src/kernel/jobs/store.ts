@@ -151,6 +151,31 @@ export async function freeDeadWorkers(client: Queryable, deadAfterMs: number): P
   return ids;
 }
 
+/**
+ * Frees jobs that a living worker holds and is not working on: their end could not be noted, say
+ * because the connection broke at that moment. They run again. `workingOn`: ids of its jobs.
+ */
+export async function freeForgotten(
+  client: Queryable,
+  worker: { id: string; workingOn: readonly string[]; forgottenAfterMs: number },
+): Promise<number> {
+  const { rows } = await client.query(
+    `with freed as (
+       update graphile_worker._private_jobs
+          set locked_at = null, locked_by = null, last_error = 'The end of the job was not noted'
+        where locked_by = $1 and id <> all($2::bigint[])
+          and locked_at < now() - $3 * interval '1 millisecond'
+       returning id, job_queue_id
+     ), queues as (
+       update graphile_worker._private_job_queues set locked_at = null, locked_by = null
+        where locked_by = $1 and id in (select job_queue_id from freed)
+     )
+     select count(*)::int as jobs from freed`,
+    [worker.id, worker.workingOn, worker.forgottenAfterMs],
+  );
+  return rows[0].jobs;
+}
+
 async function unlock(client: Queryable, workerIds: readonly string[]): Promise<void> {
   await client.query(
     `update graphile_worker._private_jobs set last_error = 'The worker died while the job ran'

@@ -135,6 +135,12 @@ function startHeartbeat(works: Works): Loop {
       await store.beat(pool, { id: works.shift.id, host: hostname(), pid: process.pid });
       const dead = await store.freeDeadWorkers(pool, deadAfterMs);
       if (dead.length > 0) log.warn({ workers: dead }, "freed the jobs of dead workers");
+      const holder = { id: works.shift.id, workingOn: [...works.active] };
+      const forgotten = await store.freeForgotten(pool, {
+        ...holder,
+        forgottenAfterMs: deadAfterMs,
+      });
+      if (forgotten > 0) log.warn({ jobs: forgotten }, "freed jobs whose end was not noted");
       await store.dropUnusedQueues(pool, queueNamesMost);
       return false;
     },

@@ -200,6 +200,7 @@ test("with generated secrets it boots in production, and the first admin signs i
   await assert.rejects(demoKey(house), { code: "ERR_MODULE_NOT_FOUND" });
   assert.equal((await fetch(`${server.url}/metrics`)).status, 401);
   assert.equal(await server.stop(), 0, server.output());
+  assert.match(server.output(), /TLS is off/);
   for (const [name, value] of Object.entries(env)) {
     if (!/KEY|PASSWORD|TOKEN/.test(name)) continue;
     assert.ok(!server.output().includes(value ?? ""), `${name} stands in the log`);

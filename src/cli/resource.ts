@@ -81,7 +81,7 @@ function listCommand(resource: Resource): CommandSpec {
 function createCommand({ one, path: at, fields, key = "id" }: Resource): CommandSpec {
   return {
     name: "create",
-    summary: `make a ${one}`,
+    summary: `make ${withArticle(one)}`,
     options: [...fields.map(markNeeded), ...dataOptions],
     async run(invocation) {
       const body = await readBody(invocation, members(fields));
@@ -109,7 +109,7 @@ function updateCommand({ one, path: at, fields, key = "id" }: Resource): Command
   const changeable = fields.filter(({ isChangeable = true }) => isChangeable);
   return {
     name: `update <${key}>`,
-    summary: `change a ${one}`,
+    summary: `change ${withArticle(one)}`,
     options: [...changeable, ...dataOptions, ifVersion],
     help:
       `Without --if-version the ${one} is read first, ` +
@@ -129,7 +129,7 @@ function updateCommand({ one, path: at, fields, key = "id" }: Resource): Command
 function deleteCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
   return {
     name: `delete <${key}>`,
-    summary: `delete a ${one}`,
+    summary: `delete ${withArticle(one)}`,
     options: [ifVersion],
     async run({ client, args, options, out }) {
       const version = textOf(options, "ifVersion");
@@ -144,7 +144,7 @@ function deleteCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
 function historyCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
   return {
     name: `history <${key}>`,
-    summary: `show the past of a ${one}`,
+    summary: `show the past of ${withArticle(one)}`,
     options: pageOptions,
     async run({ client, args, options, out }) {
       const call = { path: `${below(at, args)}/history`, query: listQuery(options) };
@@ -205,4 +205,9 @@ export function describeChange(before: unknown, after: unknown): string {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;
+}
+
+/** "a shop", "an invitation". */
+function withArticle(noun: string): string {
+  return `${/^[aeio]/i.test(noun) ? "an" : "a"} ${noun}`;
 }

@@ -187,6 +187,9 @@ function runningApp(running: Running): RunningApp {
     mount,
     async listen() {
       await mount();
+      if (config.env === "production" && !config.tls) {
+        log.warn("TLS is off: set TLS_CERT_FILE and TLS_KEY_FILE, or keep a TLS proxy in front");
+      }
       url = await http.app.listen({ host: config.host, port: config.port });
       return url;
     },

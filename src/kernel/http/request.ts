@@ -40,12 +40,22 @@ export function beginRequest(options: BeginOptions): onRequestHookHandler {
     const fault = faultOfHead(request);
     if (fault) return done(fault);
     if (!request.is404) return done();
+    if (isPreflight(request)) {
+      // Not counted: a page of another origin would spend its address's few requests on asking.
+      answerUnmatched(app, crossOrigin, request, reply);
+      return finish(meter, unmatched, request, reply, "info");
+    }
     limiter.anonymous(request, reply, (refusal) => {
       if (refusal) return done(refusal);
       answerUnmatched(app, crossOrigin, request, reply);
       finish(meter, unmatched, request, reply, "info");
     });
   };
+}
+
+/** A browser asking whether a page may make a request (Fetch standard); it touches nothing. */
+function isPreflight({ raw }: FastifyRequest): boolean {
+  return raw.method === "OPTIONS" && raw.headers["access-control-request-method"] !== undefined;
 }
 
 /** Tells who continues a trace that its parts here have the same id (W3C Trace Context 2). */

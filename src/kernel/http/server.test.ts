@@ -309,3 +309,16 @@ test("TLS is served from the certificate and key files", async (t) => {
   assert.equal(status, 200);
   assert.match(String(hsts), /max-age=/);
 });
+
+// Guards against a page of another origin locking its users out by asking what it may do.
+test("preflights are not counted against the address", async (t) => {
+  const http = testHttp(t, () => {}, { config: { corsOrigins: ["https://app.example.com"] } });
+  for (let n = 0; n < 60; n += 1) {
+    const answer = await http.app.inject({
+      method: "OPTIONS",
+      url: "/health",
+      headers: { origin: "https://app.example.com", "access-control-request-method": "GET" },
+    });
+    assert.equal(answer.statusCode, 204);
+  }
+});

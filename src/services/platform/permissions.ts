@@ -9,7 +9,7 @@ export const platformPermissions = definePermissions({
   "api-key:read": { title: "See API keys", user: "own" },
   "api-key:create": { title: "Make API keys", user: "own" },
   "api-key:delete": { title: "Revoke API keys", user: "own" },
-  "member:read": { title: "See the tenant's members", user: "all" },
+  "member:read": { title: "See the tenant's members" },
   "member:update": { title: "Change members' roles and whether they are active" },
   "member:delete": { title: "Remove members" },
   "invitation:read": { title: "See open invitations" },

@@ -115,8 +115,8 @@ test("a caller sees only events of what it may read, or of its own", async (t) =
   await tell(made, 2, "somebody else", "api_key");
   await tell(made, 3, user.userId, "api_key");
   await tell(made, 4, undefined, "unheard_of");
-  await tell(made, 5);
-  const types = "types=webhook.*,api_key.*,unheard_of.*,member.updated";
+  await tell(made, 5, undefined, "role");
+  const types = "types=webhook.*,api_key.*,unheard_of.*,role.updated";
   const seen = await follow(t, made, user.signedIn.accessToken, `?after=0&${types}`);
   assert.deepEqual(numbers(await seen.take(2)), [3, 5]);
   const admin = await made.person("acme");

@@ -83,6 +83,43 @@ function enter(ledger: Ledger, outcome: Outcome): void {
   }
 }
 
+const CHECK_EVERY_MS = 25;
+
+/**
+ * What a load balancer does: asks /ready, and opens no connection to a server that says no. Those
+ * that are open stay in use, until the server's answers close them.
+ */
+function watchReadiness(url: string): { open(): Promise<void>; stop(): void } {
+  let stopped = false;
+  let ready = Promise.resolve();
+  let becomesReady: (() => void) | null = null;
+  const watch = async () => {
+    while (!stopped) {
+      const isReady = await fetch(`${url}/ready`).then(
+        (answer) => answer.ok,
+        () => false,
+      );
+      if (isReady) {
+        becomesReady?.();
+        becomesReady = null;
+      } else if (!becomesReady) {
+        ready = new Promise((resolve) => {
+          becomesReady = resolve;
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, CHECK_EVERY_MS));
+    }
+    becomesReady?.();
+  };
+  void watch();
+  return {
+    open: () => ready,
+    stop() {
+      stopped = true;
+    },
+  };
+}
+
 /** Creates shops without pause until `stop`, and writes down how each request ended. */
 export function startLoad({ url, apiKey, clients }: LoadOptions): {
   ledger: Ledger;
@@ -90,15 +127,17 @@ export function startLoad({ url, apiKey, clients }: LoadOptions): {
 } {
   const ledger: Ledger = { answered: 0, refused: 0, lost: [], failed: new Map(), acknowledged: [] };
   const run = `${process.pid}-${Math.round(performance.timeOrigin)}`;
+  const readiness = watchReadiness(url);
   let stopping = false;
   let number = 0;
   const loops = Array.from({ length: clients }, async (_, client) => {
     const agent = new Agent({ keepAlive: client % 2 === 0, maxSockets: 1 });
     while (!stopping) {
+      const isConnected = Object.keys(agent.freeSockets).length > 0;
+      if (!isConnected) await readiness.open();
       number += 1;
       const outcome = await create(url, apiKey, `Chaos ${run} ${number}`, agent);
       enter(ledger, outcome);
-      // A server that is away is asked again a little later, as a load balancer's check would.
       if (outcome.kind !== "answered") await new Promise((resolve) => setTimeout(resolve, 10));
     }
     agent.destroy();
@@ -107,6 +146,7 @@ export function startLoad({ url, apiKey, clients }: LoadOptions): {
     ledger,
     async stop() {
       stopping = true;
+      readiness.stop();
       await Promise.all(loops);
       return ledger;
     },

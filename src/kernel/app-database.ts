@@ -13,7 +13,6 @@ export interface OpenedDatabase {
   readonly ownerUrl: string;
   /** The role of every request, to which row-level security applies. */
   readonly appUrl: string;
-  readonly embedded: boolean;
   /** Resolves with the reason when an embedded PostgreSQL is gone for good; else never. */
   readonly exited: Promise<string>;
   close(): Promise<void>;
@@ -52,7 +51,6 @@ export async function openDatabase(
     return {
       ownerUrl,
       appUrl,
-      embedded: embedded !== null,
       exited: embedded?.exited ?? new Promise(() => {}),
       close,
     };

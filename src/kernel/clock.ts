@@ -10,6 +10,12 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Milliseconds since the Unix epoch as ISO-8601 in UTC, as statements take it. */
+export const isoOf = (epochMs: number): string => new Date(epochMs).toISOString();
+
+/** The process clock's moment as ISO-8601 in UTC. */
+export const isoNow = (clock: Pick<Clock, "nowMs">): string => isoOf(clock.nowMs());
+
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),

@@ -1,5 +1,5 @@
 import pg from "pg";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import { type Loop, startLoop } from "../jobs/loop.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -76,7 +76,7 @@ export async function relayOnce(
   const waiting = await waitingTenants(client, batchEvents, [...troubled.keys()]);
   let events = 0;
   for (const { tenantId, toSeq } of waiting) {
-    const nowIso = new Date(clock.nowMs()).toISOString();
+    const nowIso = isoNow(clock);
     const work = { tenantId, toSeq, limit: batchEvents, keep: toBroker, nowIso };
     try {
       events += (await relayPersistently(client, work)).events;

@@ -1,5 +1,5 @@
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Db, Tx } from "../db/types.ts";
 import { startLoop } from "../jobs/loop.ts";
 import type { Random } from "../random.ts";
@@ -51,8 +51,6 @@ interface Work {
   heads: queue.Head[];
   secrets: string[];
 }
-
-const iso = (ms: number) => new Date(ms).toISOString();
 
 /** The start of an answer's body, without what a terminal or a page could be confused with. */
 async function excerptOf(response: OutgoingResponse): Promise<string> {
@@ -111,7 +109,7 @@ async function attempt(
 async function load(options: SenderOptions, tx: Tx, endpointId: string): Promise<Work | null> {
   const endpoint = await selectEndpoint(tx, endpointId);
   if (!endpoint?.active) return null;
-  const nowIso = iso(options.clock.nowMs());
+  const nowIso = isoNow(options.clock);
   const limit = rules.batchSize(endpoint.failuresInRow, deliveriesAtOnce);
   const heads = await queue.selectHeads(tx, endpointId, nowIso, limit);
   const names = secretNames(endpointId);
@@ -151,13 +149,13 @@ async function settle(
       results.inc({ result: verdict.state === "pending" ? "retry" : verdict.state });
       const retryInMs = verdict.state === "pending" ? verdict.retryInMs : 0;
       const outcome = outcomes[at] as rules.AttemptOutcome;
-      const nextAttemptIso = iso(nowMs + retryInMs);
-      return { deliveryId, atIso: iso(nowMs), outcome, state: verdict.state, nextAttemptIso };
+      const nextAttemptIso = isoOf(nowMs + retryInMs);
+      return { deliveryId, atIso: isoOf(nowMs), outcome, state: verdict.state, nextAttemptIso };
     }),
   );
   const worked = verdicts.some(({ state }) => state === "delivered");
   const failuresInRow = worked ? 0 : endpoint.failuresInRow + heads.length;
-  const failingSince = worked ? null : (endpoint.failingSince ?? iso(nowMs));
+  const failingSince = worked ? null : (endpoint.failingSince ?? isoOf(nowMs));
   const failingSinceMs = failingSince === null ? null : Date.parse(failingSince);
   const disabledReason = rules.disables(outcomes, failingSinceMs, nowMs);
   if (heads.length > 0) {
@@ -173,7 +171,7 @@ async function settle(
     audit(tx, { action: "webhook.disable", resource, before: { active: true }, after });
     emit(tx, { type: "webhook.disabled", resource, data: { reason: disabledReason } });
   }
-  const notBeforeIso = iso(nowMs + rules.holdMs(failuresInRow));
+  const notBeforeIso = isoOf(nowMs + rules.holdMs(failuresInRow));
   const active = endpoint.active && disabledReason === null;
   await queue.releaseDue(tx, endpoint.id, { id: leaseId, active, notBeforeIso });
 }
@@ -210,8 +208,8 @@ export async function sendDue(
   const nowMs = clock.nowMs();
   const lease = {
     id: random.id(),
-    nowIso: iso(nowMs),
-    untilIso: iso(nowMs + leaseMs),
+    nowIso: isoOf(nowMs),
+    untilIso: isoOf(nowMs + leaseMs),
     limit,
     perTenant: endpointsAtOncePerTenant,
   };

@@ -1,5 +1,5 @@
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import { defineErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
@@ -186,8 +186,4 @@ export async function replayRange(
     after: { from, to, replayed: replayed.replayed },
   });
   return { ...replayed, more: replayed.replayed === replayMax };
-}
-
-function isoNow(clock: Clock): string {
-  return new Date(clock.nowMs()).toISOString();
 }

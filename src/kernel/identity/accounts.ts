@@ -1,3 +1,4 @@
+import { isoNow } from "../clock.ts";
 import { audit } from "../audit/audit.ts";
 import type { PlatformTx, Tx } from "../db/types.ts";
 import type { Problem } from "../errors.ts";
@@ -24,8 +25,6 @@ export interface AccountDeps extends SessionDeps {
   provision?: Provision;
 }
 
-const nowOf = (deps: Pick<AccountDeps, "clock">) => new Date(deps.clock.nowMs()).toISOString();
-
 export interface Registration {
   email: string;
   password: string;
@@ -51,7 +50,7 @@ export async function register(
   return deps.db.inPlatform(async (tx) => {
     const name = registration.name.trim();
     const made = { id: deps.random.id(), email, name, passwordHash, platformAdmin: false };
-    const user = await users.insertUser(tx, { ...made, now: nowOf(deps) });
+    const user = await users.insertUser(tx, { ...made, now: isoNow(deps.clock) });
     if (!user) throw identityErrors.email_taken();
     const standing =
       registration.invitation === undefined
@@ -82,7 +81,7 @@ async function addMember(
   user: UserRow,
   role: string,
 ): Promise<void> {
-  if (!(await insertMembership(tx, { userId: user.id, role, now: nowOf(deps) }))) {
+  if (!(await insertMembership(tx, { userId: user.id, role, now: isoNow(deps.clock) }))) {
     throw identityErrors.already_member();
   }
   audit(tx, {
@@ -168,7 +167,7 @@ async function decide(
   if (!standing) return { problem: identityErrors.no_tenant(), provesNothing: true };
   if (verdict.upgraded) {
     const change = { id: user.id, from: user.passwordHash, to: verdict.upgraded };
-    await users.replacePasswordHash(tx, { ...change, now: nowOf(deps) });
+    await users.replacePasswordHash(tx, { ...change, now: isoNow(deps.clock) });
   }
   await deps.throttle.succeed(tx, attempt);
   return openSession(tx, deps, { user, standing, method: "password", client });
@@ -227,7 +226,7 @@ export async function changePassword(
   });
   if (!checked) throw wrongPassword();
   const work = async (tx: Tx) => {
-    const now = nowOf(deps);
+    const now = isoNow(deps.clock);
     if (!(await users.replacePasswordHash(tx, { id: userId, ...checked, now }))) {
       throw wrongPassword();
     }

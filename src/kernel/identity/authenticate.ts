@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { LRUCache } from "lru-cache";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import type { Db } from "../db/types.ts";
 import * as store from "./credential-store.ts";
 import { identityErrors } from "./errors.ts";
@@ -153,7 +153,7 @@ async function checkToken(deps: AuthenticatorDeps, claims: AccessClaims): Promis
 async function checkApiKey(deps: AuthenticatorDeps, key: string): Promise<Known> {
   const read = readTenantToken("plm_", key);
   if (!read) throw unauthorized("invalid_api_key");
-  const now = new Date(deps.clock.nowMs()).toISOString();
+  const now = isoNow(deps.clock);
   const row = await store.readApiKeyStanding(deps.db, { ...read, now });
   if (!row) throw unauthorized("invalid_api_key");
   // A key never outgrows whoever made it: when they lose a permission, so does the key.

@@ -1,5 +1,5 @@
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
 import { identityErrors } from "./errors.ts";
@@ -19,8 +19,6 @@ export interface RoleDeps {
   roles: Roles;
   revocations: Revocations;
 }
-
-const nowOf = (deps: { clock: Clock }) => new Date(deps.clock.nowMs()).toISOString();
 
 /**
  * What a role that somebody is about to be given allows. A custom one can't be deleted until the
@@ -62,7 +60,7 @@ export async function createRole(
   const granted = deps.roles.parse(role.permissions);
   deps.roles.assertWithin(holder, granted);
   if ((await store.countRoles(tx)) >= rolesAtMost) throw identityErrors.too_many_roles();
-  const row = { ...role, permissions: deps.roles.format(granted), now: nowOf(deps) };
+  const row = { ...role, permissions: deps.roles.format(granted), now: isoNow(deps.clock) };
   const after = await store.insertRole(tx, row);
   if (!after) throw identityErrors.role_taken();
   audit(tx, { action: "role.create", resource: { type: "role", id: role.name }, after });
@@ -106,7 +104,7 @@ export async function updateRole(
   const granted = change.permissions && deps.roles.parse(change.permissions);
   if (granted) deps.roles.assertWithin(holder, granted);
   const permissions = granted && deps.roles.format(granted);
-  const row = { name, title: change.title, permissions, now: nowOf(deps) };
+  const row = { name, title: change.title, permissions, now: isoNow(deps.clock) };
   const after = await store.updateRole(tx, row);
   audit(tx, { action: "role.update", resource: { type: "role", id: name }, before, after });
   tx.afterCommit(() => deps.revocations.announce({ tenantId: tx.tenant.id }));
@@ -121,7 +119,7 @@ export async function deleteRole(
 ): Promise<void> {
   if (isBuiltInRole(name)) throw requestErrors.not_found();
   const before = atVersion(await store.lockRole(tx, name), version);
-  if (await store.isRoleInUse(tx, name, nowOf(deps))) throw identityErrors.role_in_use();
+  if (await store.isRoleInUse(tx, name, isoNow(deps.clock))) throw identityErrors.role_in_use();
   await store.deleteRole(tx, name);
   audit(tx, { action: "role.delete", resource: { type: "role", id: name }, before });
 }

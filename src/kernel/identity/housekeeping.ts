@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import type { Db, Transaction } from "../db/types.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
@@ -31,7 +31,7 @@ export async function forgetEndedIdentities(deps: {
   tenants: Pick<Tenants, "each">;
 }): Promise<Forgotten> {
   const { db, clock } = deps;
-  const now = new Date(clock.nowMs()).toISOString();
+  const now = isoNow(clock);
   const before = new Date(clock.nowMs() - keepEndedMs).toISOString();
   const sessions = await inRounds(() =>
     db.inPlatform((tx) => deleteEndedSessions(tx, before, rowsAtOnce)),

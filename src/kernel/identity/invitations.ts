@@ -1,5 +1,5 @@
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { PlatformTx, Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
@@ -17,8 +17,6 @@ import type { UserRow } from "./user-store.ts";
 
 const openAtMost = 1_000;
 
-const iso = (ms: number) => new Date(ms).toISOString();
-
 /**
  * Invites one e-mail address into the transaction's tenant, for 7 days and one use. The token is
  * answered once and kept as a hash. The role may hold nothing that the inviter does not.
@@ -31,7 +29,7 @@ export async function createInvitation(
   const email = normalEmail(invite.email);
   deps.roles.assertWithin(invite.holder, await readRole(tx, deps.roles, invite.role));
   const nowMs = deps.clock.nowMs();
-  if ((await store.countOpenInvitations(tx, iso(nowMs))) >= openAtMost) {
+  if ((await store.countOpenInvitations(tx, isoOf(nowMs))) >= openAtMost) {
     throw identityErrors.too_many_invitations();
   }
   const { token, hash } = newTenantToken(deps.random, "pli_", tx.tenant.id);
@@ -40,8 +38,8 @@ export async function createInvitation(
     email,
     role: invite.role,
     invitedBy: invite.invitedBy,
-    createdAt: iso(nowMs),
-    expiresAt: iso(nowMs + invitationTtlMs),
+    createdAt: isoOf(nowMs),
+    expiresAt: isoOf(nowMs + invitationTtlMs),
   };
   await store.insertInvitation(tx, { ...row, tokenHash: hash });
   audit(tx, {
@@ -58,7 +56,7 @@ export function listInvitations(
   deps: { clock: Clock },
   page: { limit: number; after: [createdAt: string, id: string] | null },
 ): Promise<InvitationRow[]> {
-  return store.listInvitations(tx, { ...page, now: iso(deps.clock.nowMs()) });
+  return store.listInvitations(tx, { ...page, now: isoNow(deps.clock) });
 }
 
 /** Takes an open invitation back. Throws ERR_REQUEST_NOT_FOUND when there is none. */
@@ -67,7 +65,7 @@ export async function revokeInvitation(
   deps: { clock: Clock },
   { id }: { id: string },
 ): Promise<void> {
-  const before = await store.deleteInvitation(tx, id, iso(deps.clock.nowMs()));
+  const before = await store.deleteInvitation(tx, id, isoNow(deps.clock));
   if (!before) throw requestErrors.not_found();
   audit(tx, { action: "invitation.revoke", resource: { type: "invitation", id }, before });
 }
@@ -87,7 +85,7 @@ export async function useInvitation(
   const actor = { kind: "user" as const, id: user.id, userId: user.id, name: user.email };
   const ref = { id: tenant.id, isolation: tenant.isolation };
   const inTenant = await tx.enterTenant(ref, { actor, requestId: client.requestId });
-  const now = iso(deps.clock.nowMs());
+  const now = isoNow(deps.clock);
   const use = { tokenHash: read.hash, email: user.email, userId: user.id, now };
   const invitation = await store.acceptInvitation(inTenant, use);
   if (!invitation) throw identityErrors.invalid_invitation();

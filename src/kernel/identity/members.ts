@@ -1,5 +1,5 @@
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import type { Random } from "../random.ts";
 import { currentRole, readRole } from "./custom-roles.ts";
@@ -53,7 +53,7 @@ export async function createMember(
   const email = normalEmail(member.email);
   deps.roles.assertWithin(holder, await readRole(tx, deps.roles, member.role));
   const id = deps.random.id();
-  const now = nowOf(deps);
+  const now = isoNow(deps.clock);
   const { name, passwordHash } = member;
   const user = { id, email, name, passwordHash, platformAdmin: false, now };
   if (!(await insertUser(tx, user))) throw identityErrors.email_taken();
@@ -88,7 +88,7 @@ export async function updateMember(
   const role = change.role ?? before.role;
   const active = change.active ?? before.active;
   if (role !== "tenant_admin" || !active) assertAnotherAdmin(admins, id);
-  await store.updateMembership(tx, { userId: id, ...change, now: nowOf(deps) });
+  await store.updateMembership(tx, { userId: id, ...change, now: isoNow(deps.clock) });
   const after = atVersion(await store.findMember(tx, id), null);
   audit(tx, { action: "member.update", resource: { type: "member", id }, before, after });
   if (!active) await endMembersSessions(tx, deps, id, "membership deactivated");
@@ -112,12 +112,10 @@ export async function removeMember(
   tx.afterCommit(() => deps.revocations.announce({ userId: id, tenantId: tx.tenant.id }));
 }
 
-const nowOf = (deps: { clock: Clock }) => new Date(deps.clock.nowMs()).toISOString();
-
 function assertAnotherAdmin(admins: readonly string[], leaving: string): void {
   if (admins.length === 1 && admins[0] === leaving) throw identityErrors.last_tenant_admin();
 }
 
 async function endMembersSessions(tx: Tx, deps: MemberDeps, userId: string, because: string) {
-  await revokeSessions(tx, { userId, tenantId: tx.tenant.id, because, now: nowOf(deps) });
+  await revokeSessions(tx, { userId, tenantId: tx.tenant.id, because, now: isoNow(deps.clock) });
 }

@@ -1,3 +1,4 @@
+import { isoNow } from "../clock.ts";
 import { audit } from "../audit/audit.ts";
 import type { Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
@@ -16,8 +17,6 @@ import type { Client, Principal } from "./types.ts";
 import * as users from "./user-store.ts";
 import type { UserRow } from "./user-store.ts";
 
-const nowOf = (deps: Pick<AccountDeps, "clock">) => new Date(deps.clock.nowMs()).toISOString();
-
 /**
  * Activates or deactivates an account in every tenant. Deactivating ends its sessions, and takes
  * its API keys along, within 5 s on every server.
@@ -29,7 +28,7 @@ export async function setUserActive(
 ): Promise<void> {
   const before = await users.lockUser(tx, id);
   if (!before) throw requestErrors.not_found();
-  const now = nowOf(deps);
+  const now = isoNow(deps.clock);
   await users.setUserFlags(tx, { id, active, now });
   if (!active) await revokeSessions(tx, { userId: id, because: "account deactivated", now });
   audit(tx, {
@@ -75,7 +74,7 @@ export async function createPlatformAdmin(
   assertPassword(input.password);
   const passwordHash = await deps.passwords.hash(input.password);
   return deps.db.inPlatform(async (tx) => {
-    const now = nowOf(deps);
+    const now = isoNow(deps.clock);
     const row = { id: deps.random.id(), email, name: input.name, passwordHash };
     const inserted = await users.insertUser(tx, { ...row, platformAdmin: true, now });
     const user = inserted ?? (await users.findUserByEmail(tx, email));

@@ -1,5 +1,5 @@
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import type { Db, Transaction, Tx } from "../db/types.ts";
 import type { Random } from "../random.ts";
 import type { Sealer } from "../secrets/seal.ts";
@@ -25,8 +25,6 @@ export interface SecondFactorDeps {
   sealer: Sealer;
 }
 
-const nowOf = (deps: { clock: Clock }) => new Date(deps.clock.nowMs()).toISOString();
-
 export interface Enrollment {
   /** Base32, for people who type it. */
   secret: string;
@@ -47,7 +45,7 @@ export async function enrollTotp(
   if (user.totpSecret) throw identityErrors.totp_enabled();
   const secret = newTotpSecret(deps.random);
   const sealed = deps.sealer.seal(secret, totpContext(userId));
-  await users.setPendingTotp(tx, { id: userId, sealed, now: nowOf(deps) });
+  await users.setPendingTotp(tx, { id: userId, sealed, now: isoNow(deps.clock) });
   audit(tx, { action: "totp.enroll", resource: { type: "user", id: userId } });
   return { secret: base32(secret), otpauthUrl: otpauthUrl(secret, user.email) };
 }
@@ -67,7 +65,7 @@ export async function confirmTotp(
   const secret = deps.sealer.open(user.totpPending, totpContext(userId));
   const step = matchTotp(secret, code, deps.clock.nowMs(), user.totpLastStep);
   if (step === null) throw identityErrors.totp_invalid();
-  await users.activateTotp(tx, { id: userId, step, now: nowOf(deps) });
+  await users.activateTotp(tx, { id: userId, step, now: isoNow(deps.clock) });
   const recoveryCodes = newRecoveryCodes(deps.random);
   const hashes = recoveryCodes.map((one) => recoveryCodeHash(one) as Buffer);
   await users.replaceRecoveryCodes(tx, userId, hashes);
@@ -129,7 +127,7 @@ export async function disableTotp(
     if (!shown && !(await useSecondFactor(tx, deps, user, code ?? ""))) {
       throw identityErrors.totp_invalid();
     }
-    await users.clearTotp(tx, userId, nowOf(deps));
+    await users.clearTotp(tx, userId, isoNow(deps.clock));
     await deps.throttle.succeed(tx, attempt);
     audit(tx, { action: "totp.disable", resource: { type: "user", id: userId } });
   };

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Db, PlatformTx, Tx } from "../db/types.ts";
 import type { Problem } from "../errors.ts";
 import type { Random } from "../random.ts";
@@ -82,8 +82,6 @@ export function enterAs(
   return tx.enterTenant({ id: tenant.id, isolation: tenant.isolation }, asUser(user, client));
 }
 
-const iso = (ms: number) => new Date(ms).toISOString();
-
 function refreshEndMs(nowMs: number, createdAtMs: number): number {
   return Math.min(nowMs + refreshTokenTtlMs, createdAtMs + sessionTtlMs);
 }
@@ -96,7 +94,7 @@ export async function openSession(
 ): Promise<SignedIn> {
   const { user, standing, method, client } = opening;
   const nowMs = deps.clock.nowMs();
-  const now = iso(nowMs);
+  const now = isoOf(nowMs);
   const id = deps.random.id();
   const reuseKey = deps.random.bytes(reuseKeyBytes);
   const { token, hash } = newRefreshToken(deps.random, id, 1, reuseKey);
@@ -112,7 +110,7 @@ export async function openSession(
     userAgent,
     address,
     now,
-    expiresAt: iso(expiresAtMs),
+    expiresAt: isoOf(expiresAtMs),
   });
   const ended = await store.revokeOldestSessions(tx, {
     userId: user.id,
@@ -177,7 +175,7 @@ export async function refreshSession(
   const read = readRefreshToken(refreshToken);
   if (!read) throw identityErrors.invalid_refresh_token();
   const outcome = await deps.db.inPlatform(async (tx): Promise<SignedIn | Problem> => {
-    const now = iso(deps.clock.nowMs());
+    const now = isoNow(deps.clock);
     const session = await store.lockSession(tx, read.sessionId, now);
     if (!session?.live) return identityErrors.invalid_refresh_token();
     if (!timingSafeEqual(session.refreshHash, read.hash)) {
@@ -201,7 +199,7 @@ async function endStolenSession(
 ): Promise<void> {
   const { id, userId, tenantId } = session;
   const because = "refresh token reused";
-  await store.revokeSession(tx, { id, userId, because, now: iso(deps.clock.nowMs()) });
+  await store.revokeSession(tx, { id, userId, because, now: isoNow(deps.clock) });
   const [user, tenant] = [await findUser(tx, userId), await tenants.findTenant(tx, tenantId)];
   if (user && tenant) {
     audit(await enterAs(tx, user, tenant, client), {
@@ -229,8 +227,8 @@ async function rotate(
     refreshHash: hash,
     generation,
     ...shorten(client),
-    now: iso(nowMs),
-    expiresAt: iso(expiresAtMs),
+    now: isoOf(nowMs),
+    expiresAt: isoOf(expiresAtMs),
   });
   return answer(deps, {
     user,
@@ -253,7 +251,7 @@ export async function switchTenant(
   return deps.db.inPlatform(async (tx) => {
     // The user before the session, as everybody locks them who needs both.
     const user = await lockUser(tx, change.userId);
-    const session = await store.lockSession(tx, change.sessionId, iso(deps.clock.nowMs()));
+    const session = await store.lockSession(tx, change.sessionId, isoNow(deps.clock));
     if (!session?.live || session.userId !== user?.id) {
       throw identityErrors.invalid_refresh_token();
     }
@@ -277,7 +275,7 @@ export function listSessions(
   deps: Pick<SessionDeps, "clock">,
   page: { userId: string; limit: number; after: [createdAt: string, id: string] | null },
 ): Promise<SessionView[]> {
-  return store.listSessions(tx, { ...page, now: iso(deps.clock.nowMs()) });
+  return store.listSessions(tx, { ...page, now: isoNow(deps.clock) });
 }
 
 /** Ends one of one's own sessions; null when there is no such live session. */
@@ -287,7 +285,7 @@ export async function endSession(
   which: { userId: string; sessionId: string; because: "logout" | "revoked" },
 ): Promise<SessionView | null> {
   const { userId, sessionId, because } = which;
-  const now = iso(deps.clock.nowMs());
+  const now = isoNow(deps.clock);
   const ended = await store.revokeSession(tx, { id: sessionId, userId, because, now });
   if (!ended) return null;
   audit(tx, {
@@ -310,7 +308,7 @@ export async function logout(
   const read = readRefreshToken(refreshToken);
   if (!read) return;
   await deps.db.inPlatform(async (tx) => {
-    const now = iso(deps.clock.nowMs());
+    const now = isoNow(deps.clock);
     const session = await store.lockSession(tx, read.sessionId, now);
     if (!session?.live || !timingSafeEqual(session.refreshHash, read.hash)) return;
     const user = await findUser(tx, session.userId);

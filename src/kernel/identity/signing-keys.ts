@@ -7,7 +7,7 @@ import {
   type JWK,
 } from "jose";
 import { audit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoNow } from "../clock.ts";
 import type { Db, Transaction, Tx } from "../db/types.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { identityErrors } from "./errors.ts";
@@ -78,7 +78,7 @@ function holdKeys({ db, clock }: Pick<KeyRingDeps, "db" | "clock">) {
   let underWay: Promise<void> | null = null;
 
   async function load(): Promise<void> {
-    const now = new Date(clock.nowMs()).toISOString();
+    const now = isoNow(clock);
     const rows = await db.inPlatform((tx) => store.listLiveSigningKeys(tx, now));
     held = await Promise.all(
       rows.map(async (row) => held.find((one) => isSame(one.row, row)) ?? hold(row)),

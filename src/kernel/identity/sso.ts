@@ -1,3 +1,4 @@
+import { isoNow } from "../clock.ts";
 import { audit } from "../audit/audit.ts";
 import type { PlatformTx } from "../db/types.ts";
 import * as tenants from "../tenancy/store.ts";
@@ -10,8 +11,6 @@ import { enterAs, findStanding, openSession, type SessionDeps, type Standing } f
 import type { Client, SignedIn } from "./types.ts";
 import * as users from "./user-store.ts";
 import type { UserRow } from "./user-store.ts";
-
-const nowOf = (deps: SessionDeps) => new Date(deps.clock.nowMs()).toISOString();
 
 /**
  * Signs in somebody whom the issuer vouches for, known by issuer and subject and by nothing else:
@@ -50,7 +49,7 @@ async function knownUser(
   tenant: TenantRow | null,
 ): Promise<UserRow> {
   const { issuer, subject } = claims;
-  const now = nowOf(deps);
+  const now = isoNow(deps.clock);
   const known = await findKnown(tx, claims, now);
   if (known) return known;
   if (!tenant) throw identityErrors.no_tenant();
@@ -93,7 +92,7 @@ async function joinMapped(
   { user, tenant, client }: { user: UserRow; tenant: TenantRow; client: Client },
 ): Promise<Standing | null> {
   const inTenant = await enterAs(tx, user, tenant, client);
-  const row = { userId: user.id, role: "user", now: nowOf(deps) };
+  const row = { userId: user.id, role: "user", now: isoNow(deps.clock) };
   if (await insertMembership(inTenant, row)) {
     audit(inTenant, {
       action: "member.create",

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import ipaddr from "ipaddr.js";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoOf } from "../clock.ts";
 import type { Db, Transaction } from "../db/types.ts";
 import { identityErrors } from "./errors.ts";
 import {
@@ -67,12 +67,10 @@ export async function orForgive<T>(
 
 /** Counts in the database, so that all servers count together. */
 export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttle {
-  const iso = (ms: number) => new Date(ms).toISOString();
-
   const lock = async (tx: Transaction, attempt: Attempt) => {
     const nowMs = clock.nowMs();
     const keys = [...attempt.keys.values()].sort(Buffer.compare);
-    const times = { now: iso(nowMs), forgetAt: iso(nowMs + forgetMs) };
+    const times = { now: isoOf(nowMs), forgetAt: isoOf(nowMs + forgetMs) };
     const rows = await lockThrottles(tx, { keys, ...times });
     const found = new Map<Counter, ThrottleRow>();
     for (const [counter, key] of attempt.keys) {
@@ -92,9 +90,9 @@ export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttl
       return {
         key: row.key,
         failures,
-        blockedUntil: iso(blocked),
+        blockedUntil: isoOf(blocked),
         trusted,
-        forgetAt: iso(nowMs + (trusted ? trustMs : forgetMs)),
+        forgetAt: isoOf(nowMs + (trusted ? trustMs : forgetMs)),
       };
     });
     await writeThrottles(tx, changes);
@@ -127,9 +125,9 @@ export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttl
       return {
         key: row.key,
         failures,
-        blockedUntil: iso(nowMs + blockMs(counter, failures)),
+        blockedUntil: isoOf(nowMs + blockMs(counter, failures)),
         trusted: row.trusted,
-        forgetAt: iso(nowMs + (row.trusted ? trustMs : forgetMs)),
+        forgetAt: isoOf(nowMs + (row.trusted ? trustMs : forgetMs)),
       };
     });
   }

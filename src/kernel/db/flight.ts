@@ -56,7 +56,7 @@ interface Step {
 }
 
 /** The few parts of pg's Connection that a Submittable needs. */
-interface PgConnection {
+export interface PgConnection {
   readonly stream: { readonly writable: boolean; write(bytes: Buffer): boolean };
   sendCopyFail(message: string): void;
   sync(): void;
@@ -101,7 +101,7 @@ export class Flight {
   completed = 0;
   /** True once its bytes were handed to the socket: from then on the server may have seen them. */
   sent = false;
-  readonly startedMs: number;
+  startedMs: number;
   readonly #link: Link;
   readonly #steps: Step[];
   #rows: Record<string, unknown>[] = [];
@@ -137,31 +137,41 @@ export class Flight {
 
   /** Called by pg when the connection is ready; an error it returns comes back to handleError. */
   submit(connection: PgConnection): Error | null {
+    wire.reset();
+    const error = this.encode();
+    if (error) return error;
+    if (!connection.stream.writable)
+      return this.fail(new ConnectionError("The connection is closed"));
+    connection.stream.write(wire.take());
+    this.sent = true;
+    return null;
+  }
+
+  /** Writes its messages behind those that `wire` holds; an error has been told to `done`. */
+  encode(): Error | null {
+    const start = wire.position();
     try {
-      const bytes = this.#encode();
-      if (!connection.stream.writable) throw new ConnectionError("The connection is closed");
-      connection.stream.write(bytes);
-      this.sent = true;
+      const { statements } = this.#link;
+      const flight = ++this.#link.flights;
+      for (const step of this.#steps) {
+        step.prepared = statements.find(step.statement.path, step.statement.text, flight);
+      }
+      for (const name of statements.takeEvicted()) wire.writeClose(name);
+      for (const step of this.#steps) writeStep(step);
+      wire.writeSync();
       return null;
     } catch (error) {
-      // Settled here, since nothing was sent: after a bad text the connection is as good as before.
-      if (error instanceof ConnectionError) this.#link.broken ??= error;
-      this.#doubt(0);
-      this.#settle(error as Error);
-      return error as Error;
+      wire.rewind(start);
+      return this.fail(error as Error);
     }
   }
 
-  #encode(): Buffer {
-    const { statements } = this.#link;
-    const flight = ++this.#link.flights;
-    for (const step of this.#steps) {
-      step.prepared = statements.find(step.statement.path, step.statement.text, flight);
-    }
-    wire.beginFlight();
-    for (const name of statements.takeEvicted()) wire.writeClose(name);
-    for (const step of this.#steps) writeStep(step);
-    return wire.takeFlight();
+  /** Ends it although nothing was sent: after a bad text the connection is as good as before. */
+  fail(error: Error): Error {
+    if (error instanceof ConnectionError) this.#link.broken ??= error;
+    this.#doubt(0);
+    this.#settle(error);
+    return error;
   }
 
   handleRowDescription(message: { fields: { name: string; dataTypeID: number }[] }): void {

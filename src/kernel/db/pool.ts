@@ -1,9 +1,9 @@
 import { systemClock } from "../clock.ts";
 import type { TenantRef } from "../tenancy/types.ts";
-import type { Link } from "./flight.ts";
 import { createLinks, type LinkOptions, type Links } from "./links.ts";
-import { ConnectionError, isStalePlan } from "./pg-errors.ts";
-import { searchPaths, settings } from "./settings.ts";
+import { ConnectionError } from "./pg-errors.ts";
+import { createQueries, type Queries } from "./query.ts";
+import { searchPaths } from "./settings.ts";
 import { inPlatform, inTenant } from "./tx.ts";
 import type { Database, Db, QueryResult } from "./types.ts";
 
@@ -30,21 +30,26 @@ export const defaults = {
  */
 export function createDatabase(options: DatabaseOptions): Database {
   const links = createLinks({ ...defaults, ...options });
+  const { clock, connectTimeoutMs } = { ...defaults, ...options };
+  const queries = createQueries(links, { clock, waitMs: connectTimeoutMs });
   return {
-    forService: (service) => createDb(links, service),
-    stats: () => links.stats(),
+    forService: (service) => createDb(links, queries, service),
+    stats() {
+      const stats = links.stats();
+      return { ...stats, waiting: stats.waiting + queries.waiting };
+    },
     ping: (timeoutMs) => ping(links, timeoutMs),
     close: () => links.close(),
   };
 }
 
-function createDb(links: Links, service: string): Db {
+function createDb(links: Links, queries: Queries, service: string): Db {
   const pathOf = searchPaths(service);
   const platformPath = `"${service}"`;
   return {
     async query<Row>(tenant: TenantRef, text: string, values?: readonly unknown[]) {
-      const path = pathOf(tenant);
-      return (await query(links, path, tenant.id, text, values)) as QueryResult<Row>;
+      const answer = await queries.run({ tenantId: tenant.id, path: pathOf(tenant), text, values });
+      return answer as QueryResult<Row>;
     },
     async inTenant(tenant, work, on) {
       return inTenant(links, pathOf(tenant), tenant, work, on);
@@ -53,36 +58,6 @@ function createDb(links: Links, service: string): Db {
       return inPlatform(links, platformPath, work);
     },
   };
-}
-
-async function query(
-  links: Links,
-  path: string,
-  tenantId: string,
-  text: string,
-  values: readonly unknown[] | undefined,
-): Promise<QueryResult<Record<string, unknown>>> {
-  const link = await links.acquire(tenantId);
-  try {
-    const statements = [settings(path, tenantId), { path, text, values }];
-    const answers = await links.land(link, links.send(link, statements)).catch((error) => {
-      // Tables changed under the prepared statement, which is parsed anew. The flight was rolled
-      // back as a whole, so running it again is safe whatever it does.
-      if (isStalePlan(error)) return links.land(link, links.send(link, statements));
-      throw error;
-    });
-    assertNoTransaction(link);
-    return answers[0] as QueryResult<Record<string, unknown>>;
-  } finally {
-    links.release(link);
-  }
-}
-
-/** A "begin" as the statement would keep the tenant set on a connection that others get. */
-function assertNoTransaction(link: Link): void {
-  if (link.client.getTransactionStatus() === "I") return;
-  link.broken ??= new Error("A statement began a transaction; use inTenant");
-  throw link.broken;
 }
 
 async function ping(links: Links, timeoutMs: number): Promise<void> {

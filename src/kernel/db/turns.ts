@@ -1,3 +1,4 @@
+import { createFairQueue } from "./fair-queue.ts";
 import { ConnectionError } from "./pg-errors.ts";
 
 export interface TurnLimits {
@@ -9,7 +10,6 @@ export interface TurnLimits {
 
 /** How many may wait; beyond that it is better to answer 503 at once. */
 const WAITING_MAX = 1_000;
-/** One tenant's share of that, so that its burst leaves room for the others to wait. */
 const WAITING_PER_KEY_MAX = 250;
 
 interface Waiter {
@@ -28,32 +28,22 @@ export interface Turns {
 
 /** Hands out turns, one key after the other, so that no tenant can take all of them. */
 export function createTurns({ atOnceMax, waitMs }: TurnLimits): Turns {
-  // The first key is the next one served; it then goes to the end of the circle.
-  const circle = new Map<string, Set<Waiter>>();
+  const queue = createFairQueue<Waiter>({
+    itemsMax: WAITING_MAX,
+    itemsPerKeyMax: WAITING_PER_KEY_MAX,
+  });
   let taken = 0;
-  let waiting = 0;
-
-  function leave(key: string, queue: Set<Waiter>, waiter: Waiter): void {
-    clearTimeout(waiter.timer);
-    queue.delete(waiter);
-    waiting -= 1;
-    if (queue.size === 0) circle.delete(key);
-  }
 
   function wait(key: string): Promise<void> {
-    const queue = circle.get(key) ?? new Set<Waiter>();
-    if (waiting >= WAITING_MAX || queue.size >= WAITING_PER_KEY_MAX) {
-      throw new ConnectionError(`No database connection: ${queue.size} wait for one already`);
-    }
-    circle.set(key, queue);
-    waiting += 1;
     return new Promise((resolve, reject) => {
       const late = () => {
-        leave(key, queue, waiter);
+        queue.remove(key, waiter);
         reject(new ConnectionError(`No database connection was free within ${waitMs} ms`));
       };
       const waiter: Waiter = { start: resolve, timer: setTimeout(late, waitMs) };
-      queue.add(waiter);
+      if (queue.add(key, waiter)) return;
+      clearTimeout(waiter.timer);
+      reject(new ConnectionError(`No database connection: ${queue.size} wait for one already`));
     });
   }
 
@@ -63,21 +53,16 @@ export function createTurns({ atOnceMax, waitMs }: TurnLimits): Turns {
       taken += 1;
     },
     done() {
-      for (const [key, queue] of circle) {
-        for (const waiter of queue) {
-          leave(key, queue, waiter);
-          if (queue.size > 0) {
-            circle.delete(key);
-            circle.set(key, queue);
-          }
-          waiter.start();
-          return;
-        }
+      const next = queue.take();
+      if (!next) {
+        taken -= 1;
+        return;
       }
-      taken -= 1;
+      clearTimeout(next.timer);
+      next.start();
     },
     get waiting() {
-      return waiting;
+      return queue.size;
     },
   };
 }

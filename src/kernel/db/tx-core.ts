@@ -2,14 +2,27 @@ import type { Answer, FlightStatement, Link } from "./flight.ts";
 import type { Links } from "./links.ts";
 import { CommitUnknownError, isPgError, isStalePlan, RolledBackError } from "./pg-errors.ts";
 import { settings, tenantSetting } from "./settings.ts";
-import type { Statement } from "./types.ts";
+import type { Gathering, Statement } from "./types.ts";
 
 /** Statements that may wait for COMMIT; more of them belong into statements of many rows. */
 const DEFERRED_MAX = 10_000;
+/** So much gathered makes a statement, which does not wait for COMMIT. */
+const GATHERED_ITEMS_MAX = 500;
+const GATHERED_BYTES_MAX = 1024 * 1024;
 
 /** A statement and the tenant under whom it has to run; "" for none. */
 export interface Entry extends Statement {
   readonly tenantId: string;
+  /** True where nobody wants the answer. */
+  readonly silent?: boolean;
+}
+
+/** What is gathered of one kind and one tenant, as statements that are full and items on top. */
+interface Gathered {
+  readonly gathering: Gathering<unknown>;
+  readonly tenantId: string;
+  items: unknown[];
+  sizeBytes: number;
 }
 
 const begin: FlightStatement = { path: "", text: "begin", silent: true };
@@ -35,6 +48,9 @@ export class TxCore {
   /** Settles when the last statement asked for has; each waits for the one before it. */
   #tail: Promise<unknown> = Promise.resolve();
   readonly #deferred: Entry[] = [];
+  readonly #gathered: Gathered[] = [];
+  /** Statements of gathered items that go with the next flight. */
+  #full: Entry[] = [];
   readonly #makers: (() => Entry | null)[] = [];
   readonly #callbacks: (() => void)[] = [];
 
@@ -63,6 +79,30 @@ export class TxCore {
     this.#deferred.push(entry);
   }
 
+  gather<Item>(tenantId: string, gathering: Gathering<Item>, item: Item, sizeBytes: number): void {
+    this.#assertOpen();
+    const same = (one: Gathered) => one.gathering === gathering && one.tenantId === tenantId;
+    let gathered = this.#gathered.find(same);
+    if (!gathered) {
+      gathered = { gathering, tenantId, items: [], sizeBytes: 0 };
+      this.#gathered.push(gathered);
+    }
+    gathered.items.push(item);
+    gathered.sizeBytes += sizeBytes;
+    const { items } = gathered;
+    if (items.length >= GATHERED_ITEMS_MAX || gathered.sizeBytes >= GATHERED_BYTES_MAX) {
+      this.#close(gathered);
+    }
+  }
+
+  #close(gathered: Gathered): void {
+    const { gathering, tenantId, items } = gathered;
+    if (items.length === 0) return;
+    this.#full.push({ ...gathering.make(items), tenantId, silent: true });
+    gathered.items = [];
+    gathered.sizeBytes = 0;
+  }
+
   beforeCommit(make: () => Entry | null): void {
     this.#assertOpen();
     this.#makers.push(make);
@@ -79,7 +119,7 @@ export class TxCore {
       this.#assertUnfailed();
       this.#makeDeferred();
       this.#over = true;
-      if (this.#begun || this.#deferred.length > 0) await this.#commit();
+      if (this.#begun || this.#deferred.length + this.#full.length > 0) await this.#commit();
     } catch (error) {
       await this.rollback();
       throw error;
@@ -119,7 +159,10 @@ export class TxCore {
     try {
       this.#link ??= await this.#links.acquire(this.#tenantId);
       const link = this.#link;
-      const answers = await (this.#begun ? this.#send(link, entries) : this.#begin(link, entries));
+      const statements = this.#compose(entries);
+      const answers = await (this.#begun
+        ? this.#send(link, statements)
+        : this.#begin(link, statements));
       if (link.client.getTransactionStatus() !== "T") {
         throw breakLink(link, "A statement ended the transaction; only its caller may");
       }
@@ -130,32 +173,33 @@ export class TxCore {
     }
   }
 
-  #send(link: Link, entries: readonly Entry[]): Promise<readonly Answer[]> {
-    const flight = this.#links.send(link, this.#compose(entries));
+  #send(link: Link, statements: readonly FlightStatement[]): Promise<readonly Answer[]> {
+    const flight = this.#links.send(link, statements);
     this.#begun = true;
     return this.#links.land(link, flight);
   }
 
   /** Nothing has been done before the first flight: one that met changed tables can start over. */
-  async #begin(link: Link, entries: readonly Entry[]): Promise<readonly Answer[]> {
+  async #begin(link: Link, statements: readonly FlightStatement[]): Promise<readonly Answer[]> {
     try {
-      return await this.#send(link, entries);
+      return await this.#send(link, statements);
     } catch (error) {
       if (!isStalePlan(error)) throw error;
       await this.#links.land(link, this.#links.send(link, [rollback]));
-      this.#begun = false;
-      return this.#send(link, entries);
+      return this.#send(link, statements);
     }
   }
 
   #compose(entries: readonly Entry[]): FlightStatement[] {
     const flight = this.#begun ? [] : this.#opening();
-    for (const { text, values, tenantId } of entries) {
+    const full = this.#full;
+    this.#full = [];
+    for (const { text, values, tenantId, silent = false } of [...full, ...entries]) {
       if (tenantId !== this.#tenantId) {
         flight.push(tenantSetting(tenantId));
         this.#tenantId = tenantId;
       }
-      flight.push({ path: this.#path, text, values });
+      flight.push({ path: this.#path, text, values, silent });
     }
     return flight;
   }
@@ -190,6 +234,7 @@ export class TxCore {
       const entry = this.#makers[at]?.();
       if (entry) this.#deferred.push(entry);
     }
+    for (const gathered of this.#gathered) this.#close(gathered);
   }
 
   #assertUnfailed(): void {

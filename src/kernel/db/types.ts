@@ -12,6 +12,11 @@ export interface Statement {
   values?: readonly unknown[];
 }
 
+/** A kind of statement that is made of many items. One constant for each kind. */
+export interface Gathering<Item> {
+  make(items: readonly Item[]): Statement;
+}
+
 /**
  * A transaction. Rows arrive as JSON would have them: timestamps as ISO-8601 text in UTC, bigint
  * and numeric as in `db/values.ts`, json parsed. Column names are used as they are: alias them to
@@ -30,6 +35,11 @@ export interface Transaction {
    * records and events go this way, which also keeps the locks that they take short.
    */
   defer(statement: Statement): void;
+  /**
+   * Gathers what one statement says of many: it travels with COMMIT, or sooner once much of it has
+   * been gathered, so that a transaction of many changes stays small in memory.
+   */
+  gather<Item>(gathering: Gathering<Item>, item: Item, sizeBytes: number): void;
   /** Queues work that makes deferred statements at the last moment before COMMIT. */
   beforeCommit(make: () => Statement | null): void;
   /** Runs after COMMIT has been answered; never after a rollback. */

@@ -72,14 +72,28 @@ function parameter(value: string | Buffer | null): void {
   used += 4 + bytes;
 }
 
-/** Forgets what was written since the last `takeFlight`; call it before the first message. */
-export function beginFlight(): void {
+/** Forgets what was written before; call it before the first message. */
+export function reset(): void {
   used = 0;
 }
 
-/** Everything written since `beginFlight`, in a buffer of its own, closed by one Sync. */
-export function takeFlight(): Buffer {
+/** Sync: ends a flight; what goes wrong before it does not touch what comes after it. */
+export function writeSync(): void {
   end(begin(SYNC));
+}
+
+/** How much has been written, for `rewind`. */
+export function position(): number {
+  return used;
+}
+
+/** Forgets what was written since `to`. */
+export function rewind(to: number): void {
+  used = to;
+}
+
+/** Everything written since `reset`, in a buffer of its own. */
+export function take(): Buffer {
   const flight = Buffer.allocUnsafe(used);
   scratch.copy(flight, 0, 0, used);
   // One huge statement must not hold its memory for the life of the process.

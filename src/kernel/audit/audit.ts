@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Tx } from "../db/types.ts";
 import { redact } from "./redact.ts";
 import * as store from "./store.ts";
-import type { AuditFilter, AuditInput, AuditRecord, AuditVerdict } from "./types.ts";
+import type { AuditFault, AuditFilter, AuditInput, AuditRecord, AuditVerdict } from "./types.ts";
 
 const maxStateBytes = 64 * 1024;
 const verifyPageRecords = 1_000;
@@ -22,24 +22,24 @@ function stateText(state: unknown): string | null {
  * than 64 KiB is replaced by its size and SHA-256.
  */
 export function audit(tx: Tx, { action, resource, before, after }: AuditInput): void {
-  tx.defer(
-    store.appendRecord({
-      tenantId: tx.tenant.id,
-      actor: tx.actor,
-      action,
-      resource,
-      requestId: tx.requestId,
-      before: stateText(before),
-      after: stateText(after),
-    }),
-  );
+  const record = {
+    tenantId: tx.tenant.id,
+    actor: tx.actor,
+    action,
+    resource,
+    requestId: tx.requestId,
+    before: stateText(before),
+    after: stateText(after),
+  };
+  const statesChars = (record.before?.length ?? 0) + (record.after?.length ?? 0);
+  tx.gather(store.newRecords, record, statesChars);
 }
 
-/** Records that match, newest first; `beforeSeq` is the last one's of the page before. */
+/** Records that match, newest first; `beforeId` is the last one's of the page before. */
 export function listAudit(
   tx: Tx,
   filter: AuditFilter,
-  page: { limit: number; beforeSeq?: number },
+  page: { limit: number; beforeId?: string },
 ): Promise<AuditRecord[]> {
   return store.listRecords(tx, { tenantId: tx.tenant.id, filter, ...page });
 }
@@ -48,45 +48,62 @@ export function listAudit(
 export function resourceHistory(
   tx: Tx,
   resource: { type: string; id: string },
-  page: { limit: number; beforeSeq?: number },
+  page: { limit: number; beforeId?: string },
 ): Promise<AuditRecord[]> {
   return listAudit(tx, { resourceType: resource.type, resourceId: resource.id }, page);
 }
 
 /**
- * Recomputes the tenant's whole chain, up to the head as it stood at the start, in pages. It finds
+ * Recomputes the tenant's chains, each up to its head as it stood at the start, in pages. It finds
  * the first record that was changed, moved or removed; a chain rewritten from end to end with its
  * head shows only against a `headHash` noted earlier.
  */
 export async function verifyAudit(tx: Tx): Promise<AuditVerdict> {
-  const tenantId = tx.tenant.id;
-  const head = await store.readHead(tx, tenantId);
+  const heads = await store.readHeads(tx, tx.tenant.id);
+  const code = createHash("sha256");
+  let records = 0;
+  let firstBad: AuditVerdict["firstBad"];
+  for (const head of heads) {
+    code.update(`${head.chain} ${head.seq} ${head.hash}\n`);
+    if (firstBad) continue;
+    const chain = await verifyChain(tx, head);
+    records += chain.records;
+    firstBad = chain.firstBad;
+  }
+  const headHash = code.digest("hex");
+  return { ok: firstBad === undefined, records, headHash, ...(firstBad && { firstBad }) };
+}
+
+type ChainVerdict = Pick<AuditVerdict, "records" | "firstBad">;
+
+async function verifyChain(tx: Tx, head: store.Head): Promise<ChainVerdict> {
+  const { chain } = head;
   let [afterSeq, previousHash, records] = [head.baseSeq, head.baseHash, 0];
-  const verdict = (firstBad?: AuditVerdict["firstBad"]): AuditVerdict => ({
-    ok: firstBad === undefined,
+  const bad = (seq: number, reason: AuditFault, id: string | null = null): ChainVerdict => ({
     records,
-    headHash: head.hash,
-    ...(firstBad && { firstBad }),
+    firstBad: { chain, seq, id, reason },
   });
   for (;;) {
-    const page = { tenantId, afterSeq, previousHash, toSeq: head.seq, limit: verifyPageRecords };
-    const checked = await store.checkPage(tx, page);
+    const checked = await store.checkPage(tx, {
+      tenantId: tx.tenant.id,
+      chain,
+      afterSeq,
+      previousHash,
+      toSeq: head.seq,
+      limit: verifyPageRecords,
+    });
     records += checked.records;
     if (checked.badSeq !== null && checked.badSeq !== checked.expectedSeq) {
-      return verdict({ seq: checked.expectedSeq as number, id: null, reason: "missing" });
+      return bad(checked.expectedSeq as number, "missing");
     }
-    if (checked.badSeq !== null) {
-      return verdict({ seq: checked.badSeq, id: checked.badId, reason: "altered" });
-    }
+    if (checked.badSeq !== null) return bad(checked.badSeq, "altered", checked.badId);
     afterSeq = checked.lastSeq ?? afterSeq;
     previousHash = checked.lastHash ?? previousHash;
     if (checked.records < verifyPageRecords) break;
   }
   const unknownToHead = head.lastSeq > head.seq;
   const lost = afterSeq < head.seq;
-  if (lost || unknownToHead) {
-    return verdict({ seq: afterSeq + 1, id: null, reason: "truncated" });
-  }
-  if (previousHash === head.hash) return verdict();
-  return verdict({ seq: afterSeq, id: null, reason: "truncated" });
+  if (lost || unknownToHead) return bad(afterSeq + 1, "truncated");
+  if (previousHash === head.hash) return { records };
+  return bad(afterSeq, "truncated");
 }

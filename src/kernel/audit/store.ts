@@ -1,8 +1,9 @@
-import type { QueryResult, Statement, Transaction } from "../db/types.ts";
+import type { Gathering, QueryResult, Transaction } from "../db/types.ts";
 import type { Actor } from "../tenancy/types.ts";
 import type { AuditFilter, AuditRecord } from "./types.ts";
 
-interface NewRecord {
+/** A record on its way; `before` and `after` are JSON texts. */
+export interface NewRecord {
   tenantId: string;
   actor: Actor;
   action: string;
@@ -12,52 +13,20 @@ interface NewRecord {
   after: string | null;
 }
 
-/**
- * Appends one record. The head row's lock makes writers of one tenant take turns, and since the
- * statement travels with COMMIT the turn is as short as the commit itself.
- */
-export function appendRecord(record: NewRecord): Statement {
-  return {
-    text: `
-with entry as materialized (
-  select $1::uuid as tenant_id, platform.uuid_v7() as id, clock_timestamp() as at,
-    $2::text as actor_kind, $3::text as actor_id, $4::text as actor_user_id,
-    $5::text as actor_name, $6::text as action, $7::text as resource_type,
-    $8::text as resource_id, $9::text as request_id, $10::jsonb as before, $11::jsonb as after
-), head as (
-  insert into platform.audit_head as h (tenant_id, seq, hash)
-  select e.tenant_id, 1, platform.audit_digest('\\x', row(e.tenant_id, 1, e.id, e.at, e.actor_kind,
-    e.actor_id, e.actor_user_id, e.actor_name, e.action, e.resource_type, e.resource_id,
-    e.request_id, e.before, e.after, null)::platform.audit)
-  from entry e
-  on conflict (tenant_id) do update set seq = h.seq + 1,
-    hash = (select platform.audit_digest(h.hash, row(e.tenant_id, h.seq + 1, e.id, e.at,
-      e.actor_kind, e.actor_id, e.actor_user_id, e.actor_name, e.action, e.resource_type,
-      e.resource_id, e.request_id, e.before, e.after, null)::platform.audit) from entry e)
-  returning h.seq, h.hash
-)
-insert into platform.audit (tenant_id, seq, id, at, actor_kind, actor_id, actor_user_id,
-  actor_name, action, resource_type, resource_id, request_id, before, after, hash)
-select e.tenant_id, h.seq, e.id, e.at, e.actor_kind, e.actor_id, e.actor_user_id, e.actor_name,
-  e.action, e.resource_type, e.resource_id, e.request_id, e.before, e.after, h.hash
-from entry e, head h`,
-    values: [
-      record.tenantId,
-      record.actor.kind,
-      record.actor.id,
-      record.actor.userId,
-      record.actor.name,
-      record.action,
-      record.resource.type,
-      record.resource.id,
-      record.requestId,
-      record.before,
-      record.after,
-    ],
-  };
+/** All that one transaction records for one tenant, appended to one of its chains. */
+export const newRecords: Gathering<NewRecord> = {
+  make: (records) => ({
+    text: "select platform.append_audit($1, $2)",
+    values: [records[0]?.tenantId, `[${records.map(jsonOf).join()}]`],
+  }),
+};
+
+function jsonOf({ tenantId: _, before, after, ...record }: NewRecord): string {
+  const text = JSON.stringify(record);
+  return `${text.slice(0, -1)},"before":${before},"after":${after}}`;
 }
 
-const recordColumns = `seq, id, at,
+const recordColumns = `chain, seq, id, at,
   jsonb_build_object('kind', actor_kind, 'id', actor_id, 'userId', actor_user_id,
     'name', actor_name) as actor,
   action, jsonb_build_object('type', resource_type, 'id', resource_id) as resource,
@@ -70,7 +39,13 @@ function conditions(filter: AuditFilter, values: unknown[]): string[] {
     values.push(value);
     found.push(condition(`$${values.length}`));
   };
-  add(filter.actor, (p) => `(actor_id = ${p} or actor_user_id = ${p})`);
+  if (filter.actorName === undefined) {
+    add(filter.actor, (p) => `(actor_id = ${p} or actor_user_id = ${p})`);
+  } else {
+    const id = `$${values.push(filter.actor ?? null)}::text`;
+    const isActor = `actor_id = ${id} or actor_user_id = ${id}`;
+    add(filter.actorName, (p) => `(${isActor} or actor_name = ${p})`);
+  }
   if (filter.action?.endsWith(".*")) {
     add(filter.action.slice(0, -1), (p) => `starts_with(action, ${p})`);
   } else {
@@ -78,30 +53,32 @@ function conditions(filter: AuditFilter, values: unknown[]): string[] {
   }
   add(filter.resourceType, (p) => `resource_type = ${p}`);
   add(filter.resourceId, (p) => `resource_id = ${p}`);
-  add(filter.from, (p) => `at >= ${p}::timestamptz`);
-  add(filter.to, (p) => `at < ${p}::timestamptz`);
+  // By the id, which is made of the time, because it leads an index.
+  add(filter.from, (p) => `id >= platform.uuid_v7_at(${p}::timestamptz)`);
+  add(filter.to, (p) => `id < platform.uuid_v7_at(${p}::timestamptz)`);
   return found;
 }
 
 interface RecordPage {
   tenantId: string;
   filter: AuditFilter;
-  /** Only records before this number, newest first. */
-  beforeSeq?: number;
-  /** Only records after this number, oldest first. */
-  afterSeq?: number;
-  limit: number;
+  /** Only records before this one's id, newest first. */
+  beforeId?: string;
+  /** Only records after this one's id, oldest first. */
+  afterId?: string;
+  /** Null for all. */
+  limit: number | null;
 }
 
 /** A page of records. The filter's conditions are fixed texts; its values are parameters. */
-export function selectRecords({ tenantId, filter, beforeSeq, afterSeq, limit }: RecordPage) {
+export function selectRecords({ tenantId, filter, beforeId, afterId, limit }: RecordPage) {
   const values: unknown[] = [tenantId, limit];
   const where = ["tenant_id = $1", ...conditions(filter, values)];
-  if (beforeSeq !== undefined) where.push(`seq < $${values.push(beforeSeq)}`);
-  if (afterSeq !== undefined) where.push(`seq > $${values.push(afterSeq)}`);
+  if (beforeId !== undefined) where.push(`id < $${values.push(beforeId)}`);
+  if (afterId !== undefined) where.push(`id > $${values.push(afterId)}`);
   return {
     text: `select ${recordColumns} from platform.audit where ${where.join(" and ")}
- order by seq ${afterSeq === undefined ? "desc" : "asc"} limit $2`,
+ order by id ${afterId === undefined ? "desc" : "asc"} limit $2`,
     values,
   };
 }
@@ -112,7 +89,9 @@ export async function listRecords(tx: Transaction, page: RecordPage): Promise<Au
   return (await tx.query<AuditRecord>(text, values)).rows;
 }
 
+/** One of a tenant's chains. */
 export interface Head {
+  chain: number;
   seq: number;
   hash: string;
   baseSeq: number;
@@ -121,16 +100,19 @@ export interface Head {
   lastSeq: number;
 }
 
-/** The head as it should be where there is none: that of a chain without records. */
-export async function readHead(tx: Transaction, tenantId: string): Promise<Head> {
+/** Every chain that has a head or records, at one moment; one without a head as if empty. */
+export async function readHeads(tx: Transaction, tenantId: string): Promise<Head[]> {
   const { rows } = await tx.query<Head>(
-    `select coalesce(h.seq, 0) as seq, coalesce(encode(h.hash, 'hex'), '') as hash,
+    `select chain, coalesce(h.seq, 0) as seq, coalesce(encode(h.hash, 'hex'), '') as hash,
        coalesce(h.base_seq, 0) as "baseSeq", coalesce(encode(h.base_hash, 'hex'), '') as "baseHash",
-       coalesce((select max(seq) from platform.audit where tenant_id = $1), 0) as "lastSeq"
-     from (select 1) one left join platform.audit_head h on h.tenant_id = $1`,
+       coalesce(r.last_seq, coalesce(h.base_seq, 0)) as "lastSeq"
+     from (select * from platform.audit_head where tenant_id = $1) h
+     full join (select chain, max(seq) as last_seq from platform.audit
+                 where tenant_id = $1 group by chain) r using (chain)
+     order by chain`,
     [tenantId],
   );
-  return rows[0] as Head;
+  return rows;
 }
 
 export interface CheckedPage {
@@ -149,7 +131,14 @@ export interface CheckedPage {
  */
 export async function checkPage(
   tx: Transaction,
-  page: { tenantId: string; afterSeq: number; previousHash: string; toSeq: number; limit: number },
+  page: {
+    tenantId: string;
+    chain: number;
+    afterSeq: number;
+    previousHash: string;
+    toSeq: number;
+    limit: number;
+  },
 ): Promise<CheckedPage> {
   const { rows }: QueryResult<CheckedPage> = await tx.query(
     `with page as materialized (
@@ -157,7 +146,8 @@ export async function checkPage(
          coalesce(lag(a.hash) over w, decode($3, 'hex')) as previous,
          coalesce(lag(a.seq) over w, $2::bigint) + 1 as expected
        from (select a as record, a.seq, a.id, a.hash from platform.audit a
-              where tenant_id = $1 and seq > $2::bigint and seq <= $4::bigint
+              where tenant_id = $1 and chain = $6 and seq > $2::bigint
+                and seq <= $4::bigint
               order by seq limit $5) a
        window w as (order by a.seq)
      ), bad as (
@@ -169,7 +159,7 @@ export async function checkPage(
        (select seq from last) as "lastSeq", (select encode(hash, 'hex') from last) as "lastHash",
        (select seq from bad) as "badSeq", (select id from bad) as "badId",
        (select expected from bad) as "expectedSeq"`,
-    [page.tenantId, page.afterSeq, page.previousHash, page.toSeq, page.limit],
+    [page.tenantId, page.afterSeq, page.previousHash, page.toSeq, page.limit, page.chain],
   );
   return rows[0] as CheckedPage;
 }

@@ -11,8 +11,11 @@ export interface AuditInput {
 }
 
 export interface AuditRecord {
-  /** 1, 2, 3 … per tenant, without gaps. */
+  /** Which of the tenant's chains it belongs to, from 0. */
+  chain: number;
+  /** 1, 2, 3 … in its chain, without gaps. */
   seq: number;
+  /** Sorts by the time of writing, over all chains. */
   id: string;
   at: string;
   actor: Actor;
@@ -29,6 +32,8 @@ export interface AuditRecord {
 export interface AuditFilter {
   /** An actor's id, or the user's behind an API key. */
   actor?: string;
+  /** What an actor was called at the time; beside `actor`, either will do. */
+  actorName?: string;
   /** An action, or all of a resource's: "shop.*". */
   action?: string;
   resourceType?: string;
@@ -50,7 +55,7 @@ export interface AuditVerdict {
   ok: boolean;
   /** How many records were checked. */
   records: number;
-  /** Hex; note it elsewhere and a chain that was rewritten from end to end shows too. */
+  /** Hex over all chains' heads; note it, and a chain rewritten from end to end shows too. */
   headHash: string;
-  firstBad?: { seq: number; id: string | null; reason: AuditFault };
+  firstBad?: { chain: number; seq: number; id: string | null; reason: AuditFault };
 }

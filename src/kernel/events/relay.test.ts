@@ -8,7 +8,7 @@ import { type EventHouse, eventHouse, eventually } from "../testing/events.ts";
 import { emit } from "./emit.ts";
 import { createPublisher } from "./publisher.ts";
 import { relayConnection, relayOnce, startRelay } from "./relay.ts";
-import { appendEvent, eventsAfter, outboxLag } from "./store.ts";
+import { eventsAfter, newEvents, outboxLag } from "./store.ts";
 import type { Broker, EventEnvelope } from "./types.ts";
 
 const shop = (id: string) => ({ type: "shop", id });
@@ -79,8 +79,9 @@ test("an event that commits after later numbers is still handed out", async (t) 
   const held = Promise.withResolvers<void>();
   const written = Promise.withResolvers<void>();
   const slow = db.inTenant(tenant, async (tx) => {
-    const event = { type: "shop.updated", resource: shop("slow"), data: '{"n":1}', ownerId: null };
-    const { text, values = [] } = appendEvent(tenant.id, event);
+    const resource = shop("slow");
+    const event = { type: "shop.updated", resource, data: '{"n":1}', ownerId: null };
+    const { text, values = [] } = newEvents.make([{ ...event, tenantId: tenant.id }]);
     await tx.query(text, values);
     written.resolve();
     await held.promise;
@@ -286,4 +287,29 @@ test("while the broker refuses, events go to everyone else and wait for it", asy
     [2, 4, 1, 3],
   );
   assert.equal(await pointers(house), 0);
+});
+
+// Guards against a plan made while the outbox was empty, by which a batch took minutes behind a
+// change of many rows.
+test("a burst is handed out by a plan that fits it, however quiet it was before", async (t) => {
+  const house = await eventHouse(t);
+  const { client } = await relayConnection(house.appUrl);
+  t.after(() => client.end());
+  const tenant = await house.tenant();
+  await withClient(house.ownerUrl, (owner) => owner.query("vacuum analyze platform.outbox"));
+  for (let n = 0; n < 8; n += 1) {
+    await emitOne(house.db, tenant, n);
+    assert.equal((await relayOnce(client, { ...house, toBroker: false })).events, 1);
+  }
+  await house.db.inTenant(tenant, async (tx) => {
+    for (let n = 0; n < 5_000; n += 1) {
+      emit(tx, { type: "shop.updated", resource: shop(String(n)), data: {} });
+    }
+  });
+  const { rows } = await client.query(
+    `explain execute "relay-events" ('${tenant.id}', 1000000, 500, false, now())`,
+  );
+  const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+  assert.match(plan, /Delete on outbox/);
+  assert.doesNotMatch(plan, /Join Filter: \(p_?\d*\.seq = o_?\d*\.seq\)/, plan);
 });

@@ -1,4 +1,4 @@
-import type { Db, Statement, Transaction, Tx } from "../db/types.ts";
+import type { Db, Gathering, Transaction, Tx } from "../db/types.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 import type { StoredEvent } from "./types.ts";
 
@@ -7,34 +7,38 @@ export function platformTenant(id: string): TenantRef {
   return { id, isolation: "shared" };
 }
 
-/** The event and the pointer to it. The pointer's number is given in the order of writing. */
-export function appendEvent(
-  tenantId: string,
-  event: {
-    type: string;
-    resource: { type: string; id: string };
-    data: string;
-    ownerId: string | null;
-  },
-): Statement {
-  return {
+/** An event on its way; `data` is a JSON text. */
+export interface NewEvent {
+  tenantId: string;
+  type: string;
+  resource: { type: string; id: string };
+  ownerId: string | null;
+  data: string;
+}
+
+/**
+ * All events of a transaction for one tenant, and the pointers to them. The pointers' numbers are
+ * given in the order of emitting.
+ */
+export const newEvents: Gathering<NewEvent> = {
+  make: (events) => ({
     text: `
 with event as (
   insert into platform.event
     (tenant_id, id, type, resource_type, resource_id, owner_id, data, occurred_at)
-  values ($1, platform.uuid_v7(), $2, $3, $4, $5, $6::jsonb, clock_timestamp())
+  select $1, platform.uuid_v7(), value ->> 'type', value #>> '{resource,type}',
+    value #>> '{resource,id}', value ->> 'ownerId', value -> 'data', clock_timestamp()
+    from jsonb_array_elements($2::jsonb) with ordinality as emitted (value, place)
+   order by place
   returning tenant_id, id
 )
 insert into platform.outbox (of_tenant, event_id) select tenant_id, id from event`,
-    values: [
-      tenantId,
-      event.type,
-      event.resource.type,
-      event.resource.id,
-      event.ownerId,
-      event.data,
-    ],
-  };
+    values: [events[0]?.tenantId, `[${events.map(jsonOf).join()}]`],
+  }),
+};
+
+function jsonOf({ tenantId: _, data, ...event }: NewEvent): string {
+  return `${JSON.stringify(event).slice(0, -1)},"data":${data}}`;
 }
 
 export const eventColumns = `e.id, e.type, e.tenant_id as "tenantId",

@@ -4,7 +4,7 @@ import type { AuditRecord } from "../audit/types.ts";
 import type { Db } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
 import type { TenantRef } from "../tenancy/types.ts";
-import { decodeCursor, type Page, page } from "./cursor.ts";
+import { beforeId, type Page, page } from "./cursor.ts";
 import { ById, Id, ListQuery, pageOf, strict, Timestamp } from "./schemas.ts";
 
 const state = (when: string, example: object | null) =>
@@ -19,7 +19,6 @@ const userId = Type.String({ examples: ["019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a"] 
 export const HistoryEntry = strict(
   {
     id: Id,
-    seq: Type.Integer({ minimum: 1, description: "Its place in the tenant's audit log." }),
     at: Timestamp,
     actor: strict({
       kind: Type.Enum(["user", "api_key", "system"]),
@@ -54,12 +53,23 @@ export async function history(
   tenant: TenantRef,
   type: string,
   id: string,
+  query: ListQuery,
+): Promise<Page<AuditRecord>> {
+  const past = await pastOf(db, tenant, type, id, query);
+  if (past.items.length === 0) throw requestErrors.not_found();
+  return past;
+}
+
+/** The same of what is known to be there, though perhaps nobody has ever changed it. */
+export async function pastOf(
+  db: Db,
+  tenant: TenantRef,
+  type: string,
+  id: string,
   { cursor, limit }: ListQuery,
 ): Promise<Page<AuditRecord>> {
-  const beforeSeq = cursor === undefined ? undefined : Number(decodeCursor(cursor, 1)[0]);
   const records = await db.inTenant(tenant, (tx) =>
-    resourceHistory(tx, { type, id: id.toLowerCase() }, { limit: limit + 1, beforeSeq }),
+    resourceHistory(tx, { type, id }, { limit: limit + 1, beforeId: beforeId(cursor) }),
   );
-  if (records.length === 0) throw requestErrors.not_found();
-  return page(records, limit, ({ seq }) => [seq]);
+  return page(records, limit, (record) => [record.id]);
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import type { Db, OnBehalf, Tx } from "../db/types.ts";
 import { Problem, requestErrors } from "../errors.ts";
+import type { Faults } from "../resilience/faults.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 import { etag } from "./etag.ts";
@@ -9,8 +10,8 @@ import {
   ANSWERED,
   claimIdempotencyKey,
   getKeptAnswer,
-  IN_FLIGHT,
   type IdempotencyKey,
+  isClaimTimeout,
   type KeptAnswer,
   keepAnswer,
 } from "./store.ts";
@@ -23,6 +24,7 @@ export interface MutateOptions {
   clock: Clock;
   /** How long a duplicate waits for the first one before it is told to come back. */
   duplicateWaitMs: number;
+  faults?: Pick<Faults, "at">;
 }
 
 type Answer = Omit<KeptAnswer, "requestHash">;
@@ -65,10 +67,16 @@ export function createMutate(options: MutateOptions): Mutate {
   ) => {
     const claim = readClaim(request);
     const on = { actor: request.actor, requestId: request.id };
-    const change = (tx: Tx) => answerOf(request, reply, status, work, tx);
+    const faults = request.routeOptions.config.spared ? undefined : options.faults;
+    const change = async (tx: Tx) => {
+      const made = await answerOf(request, reply, status, work, tx);
+      await faults?.at("mutate.before_commit");
+      return made;
+    };
     const made = claim
       ? await queue(claim.context, () => once(options, request.tenant, claim, change, on))
       : await db.inTenant(request.tenant, change, on);
+    await faults?.at("mutate.after_commit");
     const { answer, replayed } = made;
     reply.code(answer.status).headers(answer.headers);
     if (replayed) reply.header("idempotent-replayed", "true");
@@ -106,20 +114,20 @@ async function once<T>(
       { ...on, guard: claimIdempotencyKey(tenant.id, claim) },
     );
   } catch (error) {
-    const state = stateOf(error);
-    if (state === IN_FLIGHT) throw inFlight(error);
+    if (causesOf(error).some(isClaimTimeout)) throw inFlight(error);
+    const isAnswered = causesOf(error).some(({ code }) => code === ANSWERED);
     // A refusal from before the first statement has not met the claim yet.
-    if (state !== ANSWERED && !(error instanceof Problem)) throw error;
+    if (!isAnswered && !(error instanceof Problem)) throw error;
     const kept = await keptFor(db, tenant, claim);
     if (kept) return replay<T>(kept, claim, sealer);
-    throw state === ANSWERED ? inFlight(error) : error;
+    throw isAnswered ? inFlight(error) : error;
   }
 }
 
-/** The SQLSTATE of an error, or of the one that it was made of. */
-function stateOf(error: unknown): unknown {
-  const { code, cause } = error as { code?: unknown; cause?: { code?: unknown } };
-  return [ANSWERED, IN_FLIGHT].find((state) => state === code || state === cause?.code);
+/** The error and the one that it was made of. */
+function causesOf(error: unknown): { code?: unknown }[] {
+  const { cause } = error as { cause?: object };
+  return [error as object, ...(cause ? [cause] : [])];
 }
 
 function replay<T>(kept: Answer, { context }: Claim, sealer: MutateOptions["sealer"]): Made<T> {
@@ -140,18 +148,29 @@ async function keptFor(db: Db, tenant: TenantRef, claim: Claim): Promise<Answer 
 
 const printable = /^[\x20-\x7e]{1,255}$/;
 
-function readClaim(request: MutatingRequest): Claim | null {
+/** The Idempotency-Key of a request to a route with `idempotent`; null without. Throws 400. */
+export function idempotencyKeyOf(request: MutatingRequest): string | null {
   const key = request.headers["idempotency-key"];
   if (key === undefined || !request.routeOptions.config.idempotent) return null;
-  if (typeof key !== "string" || !printable.test(key)) {
-    throw requestErrors.bad_idempotency_key({
-      detail: "Idempotency-Key must be 1 to 255 printable ASCII characters.",
-    });
+  if (typeof key === "string" && printable.test(key)) return key;
+  throw requestErrors.bad_idempotency_key({
+    detail: "Idempotency-Key must be 1 to 255 printable ASCII characters.",
+  });
+}
+
+function readClaim(request: MutatingRequest): Claim | null {
+  const key = idempotencyKeyOf(request);
+  if (key === null) return null;
+  const { accepts } = request.routeOptions.config;
+  if (accepts && request.bodyDigest === null && request.bodyBytes === null) {
+    throw new Error(
+      "A route that is idempotent and streams has to spool its body before it mutates",
+    );
   }
   const { method, url } = request.raw;
   const requestHash = createHash("sha256")
     .update(`${method} ${url}\n`)
-    .update(request.bodyBytes ?? "")
+    .update(request.bodyDigest ?? request.bodyBytes ?? "")
     .digest();
   const principal = `${request.actor.kind}:${request.actor.id}`;
   return {

@@ -1,3 +1,4 @@
+import { isLockTimeout } from "../db/pg-errors.ts";
 import type { Db, Statement, Tx } from "../db/types.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 
@@ -20,10 +21,8 @@ export interface KeptAnswer {
 
 /** SQLSTATE: an answer is kept under the key already. */
 export const ANSWERED = "PLM01";
-/** SQLSTATE: a transaction under way had the key for longer than lock_timeout. */
-export const IN_FLIGHT = "PLM02";
-
-/** Takes the key for a transaction, as its guard; fails with one of the two states above. */
+/** Takes the key for a transaction, as its guard. Fails with the state above, or after
+ * lock_timeout where a transaction under way has the key: `isClaimTimeout`. */
 export function claimIdempotencyKey(
   tenantId: string,
   { principal, key }: IdempotencyKey,
@@ -32,6 +31,11 @@ export function claimIdempotencyKey(
     text: "select platform.claim_idempotency_key($1, $2, $3)",
     values: [tenantId, principal, key],
   };
+}
+
+/** True where a transaction under way had the key for longer than lock_timeout. */
+export function isClaimTimeout(error: unknown): boolean {
+  return isLockTimeout(error) && String(error.where).includes("claim_idempotency_key");
 }
 
 /** Null when the answer has gone since the claim: purged in between. */

@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { money } from "../src/cli/money.ts";
+import { currencyExponents } from "../src/services/orders/rules/money.ts";
 import { startServer, temporaryDataDir } from "./support/server.ts";
 
 const program = fileURLToPath(new URL("../bin/plimsoll", import.meta.url));
@@ -84,6 +86,54 @@ async function keepsShops(commandLine: CommandLine): Promise<void> {
   assert.equal((await answer(commandLine, "audit", "verify")).ok, true);
 }
 
+/** Guards against a desk that can't be run from the command line: from a file of products to one of
+ * orders. */
+async function takesOrders(commandLine: CommandLine): Promise<void> {
+  const { run, home } = commandLine;
+  const files = { products: join(home, "products.csv"), orders: join(home, "orders.csv") };
+  const header = "sku,title,ingredients,allergens,priceMinor,vatRate,stock";
+  await writeFile(
+    files.products,
+    `${header}\nCLI-1,Nut bar,"NUTS, sugar",nuts,250,standard,9\nCLI-2,Tea,Tea,,2.5,standard,\n`,
+  );
+  assert.match((await run("orders", "import", files.products)).stderr, /\/3\/priceMinor must be/);
+  const report = await run("orders", "import", files.products, "--partial", "--json");
+  assert.deepEqual([report.code, JSON.parse(report.stdout).created], [1, 1]);
+
+  const customer = ["--name", "Cli Customer", "--allergen-restrictions", "nuts"];
+  await answer(commandLine, "orders", "customers", "create", ...customer);
+  const wanted = ["--shop", "market square", "--customer", "cli customer", "--item", "cli-1=2"];
+  const { number } = await answer(commandLine, "orders", "create", ...wanted);
+  const refused = await run("orders", "submit", number);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /ERR_ORDERS_ALLERGEN_CONFLICT[^]+Nut bar holds nuts/);
+  await answer(commandLine, "orders", "submit", number, "--acknowledge-allergens");
+  for (const step of ["confirm", "start-preparation", "mark-ready", "complete"]) {
+    assert.equal((await run("orders", step, number)).code, 0, step);
+  }
+  assert.match((await run("orders", "cancel", number)).stderr, /ERR_ORDERS_ILLEGAL_TRANSITION/);
+  assert.match((await run("orders", "get", number)).stdout, /state +completed/);
+  assert.match((await run("orders", "history", number)).stdout, /order\.complete/);
+  const booked = await run("orders", "transactions", "list", "--order", number);
+  assert.match(booked.stdout, /5\.00 GBP +0\.83 GBP +standard/);
+  assert.match((await run("orders", "summary")).stdout, /completed +\d+/);
+
+  const saved = await run("orders", "export", "--q", number, "--output", files.orders);
+  assert.equal(saved.code, 0, saved.stderr);
+  const [, line, ...rest] = (await readFile(files.orders, "utf8")).split("\r\n");
+  assert.match(line ?? "", new RegExp(`^${number},completed,.*,CLI-1,Nut bar,2,250,standard,`));
+  assert.deepEqual(rest, [""]);
+  for (const argv of [
+    ["label", "CLI-1"],
+    ["invoice", number],
+  ]) {
+    const file = join(home, `${argv[0]}.pdf`);
+    const printed = await run("orders", ...argv, "--output", file);
+    assert.equal(printed.code, 0, printed.stderr);
+    assert.match(await readFile(file, "latin1"), /^%PDF-/);
+  }
+}
+
 /** Guards against several commands that use one refresh token, which ends the session. */
 async function refreshesTogether(commandLine: CommandLine): Promise<void> {
   const file = join(commandLine.home, ".plimsoll", "credentials.json");
@@ -126,11 +176,20 @@ test("signed in on the command line, a person works as through the API", async (
   const commandLine = await startCommandLine(t);
   await signsInAndOut(commandLine);
   await keepsShops(commandLine);
+  await takesOrders(commandLine);
   await followsEvents(commandLine);
   await refreshesTogether(commandLine);
   const { run } = commandLine;
   assert.equal((await run("logout")).code, 0);
   assert.match((await run("whoami")).stderr, /plimsoll login/);
+});
+
+// Guards against an amount that the command line shows with other digits than documents do.
+test("amounts have the digits that the order desk knows", () => {
+  for (const [currency, digits] of currencyExponents) {
+    const [, fraction = ""] = money(1_234_567, currency).split(" ", 1)[0]?.split(".") ?? [];
+    assert.equal(fraction.length, digits, currency);
+  }
 });
 
 // Guards against a program that can't be put on the path, or that makes people wait.

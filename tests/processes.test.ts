@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -233,6 +233,29 @@ test("what it does not know it names, and starts nothing", async (t) => {
   assert.equal(schemas.rows.length, 0, "the database was not touched");
 });
 
+// Guards against strangers who are shown a stack where a sentence would help.
+test("what stands in the way of a start is told with what helps", async (t) => {
+  const house = await emptyHouse(t);
+  const file = join(house.dataDir, "file");
+  await writeFile(file, "");
+  const first = await serving(house, house.env);
+  assert.equal(await first.stop(), 0, first.output());
+  const masterKey = randomBytes(32).toString("base64");
+  for (const [env, told] of [
+    [{ PLIMSOLL_DATA_DIR: file, PLIMSOLL_MASTER_KEY: "" }, /a file.*PLIMSOLL_DATA_DIR/],
+    [{ PLIMSOLL_MASTER_KEY: masterKey }, /another key than before[^]*PLIMSOLL_MASTER_KEY_PREVIOUS/],
+    [{ DATABASE_URL: "postgres://a:b@127.0.0.1:1/c" }, /ECONNREFUSED.*is DATABASE_URL right/],
+    [{ HOST: "192.0.2.1" }, /listen on 192\.0\.2\.1:\d+.*HOST has to be an address of this/],
+  ] as const) {
+    const port = String(await freePort());
+    const server = launch(house, { env: { ...house.env, PORT: port, ...env } });
+    assert.equal(await server.ended, 1);
+    assert.match(server.output(), told);
+    assert.doesNotMatch(server.output(), /\n\s+at /, "no stack for an operator's mistake");
+    assert.ok(!server.output().includes(masterKey));
+  }
+});
+
 // Guards against a process that can't listen and stays all the same, with a worker that works.
 test("with its port in use it says so and exits, leaving nothing running", async (t) => {
   const house = await emptyHouse(t);
@@ -283,6 +306,33 @@ test("told to stop while it starts, it comes up, stops cleanly and exits 0", asy
     client.query("select slug from platform.tenant"),
   );
   assert.deepEqual(rows, [{ slug: "demo" }], "the demo is whole");
+});
+
+// Guards against operators who learn to ignore the log, because each stop fills it with alarms.
+test("a clean stop logs nothing at warn or above, and takes its PostgreSQL along", async (t) => {
+  const cleanup = lastFirst(t);
+  const dataDir = await mkdtemp(join(testFolder(), "plimsoll-data-"));
+  cleanup.after(() => removeCluster(dataDir));
+  const server = await serving(cleanup, { PLIMSOLL_DATA_DIR: dataDir, LOG_LEVEL: "info" });
+  const headers = {
+    "x-api-key": JSON.parse(readFileSync(join(dataDir, "demo.json"), "utf8")).apiKey,
+  };
+  const read = () => fetch(`${server.url}/api/v1/shops`, { headers }).then((got) => got.status);
+  assert.deepEqual(new Set(await Promise.all(Array.from({ length: 30 }, read))), new Set([200]));
+  const stream = await fetch(`${server.url}/api/v1/events`, { headers });
+  assert.equal(stream.status, 200);
+  assert.equal(await server.stop(), 0, server.output());
+  await stream.text();
+  const lines = server
+    .output()
+    .split("\n")
+    .filter((line) => line.startsWith("{"));
+  assert.deepEqual(
+    lines.filter((line) => !["debug", "info"].includes(JSON.parse(line).level)),
+    [],
+  );
+  assert.match(lines.at(-1) ?? "", /"msg":"stopped"/);
+  assert.ok(!existsSync(join(dataDir, "postgres", "data", "postmaster.pid")));
 });
 
 // Guards against a forced exit that leaves the embedded PostgreSQL behind, running for nobody.

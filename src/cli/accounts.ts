@@ -1,23 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ApiError, CommandError } from "./errors.ts";
-import { textOf } from "./options.ts";
-import { ask, readPassword } from "./prompt.ts";
+import { passwordStdin, textOf } from "./options.ts";
+import { ask, optionOrAsk, readPassword } from "./prompt.ts";
 import type { SignedIn } from "./session.ts";
-import type { CommandSpec, Invocation, OptionSpec } from "./types.ts";
-
-const passwordStdin: OptionSpec = {
-  flags: "--password-stdin",
-  summary: "read the password from standard input",
-};
-
-async function optionOrAsk(
-  { options, surroundings }: Invocation,
-  name: string,
-  question: string,
-): Promise<string> {
-  return textOf(options, name) ?? ask(surroundings, question, { instead: `--${name}` });
-}
+import type { CommandSpec, Invocation } from "./types.ts";
 
 export const register: CommandSpec = {
   name: "register",
@@ -50,6 +37,7 @@ export const register: CommandSpec = {
       path: "/auth/register",
       body: { email, name, password, ...place },
       isAnonymous: true,
+      isCreation: true,
     });
     await client.session.begin(answer);
     showSignedIn(out, answer);

@@ -1,6 +1,7 @@
-import { UsageError } from "./errors.ts";
+import { ApiError, UsageError } from "./errors.ts";
 import { given, integer, listQuery, pageOptions, share, textOf } from "./options.ts";
 import type { Page } from "./output.ts";
+import { ifVersion, resourceCommands, versionTag } from "./resource.ts";
 import type { Column } from "./table.ts";
 import { path } from "./transport.ts";
 import type { CommandSpec, Invocation } from "./types.ts";
@@ -32,6 +33,28 @@ const flagPath = (name: string, tenantId: string | undefined) =>
     ? path`/admin/flags/${name}`
     : path`/admin/flags/${name}/tenants/${tenantId}`;
 
+/** What says of a flag that is read first what it must be still: a version, or not there. */
+async function flagUnchanged(
+  invocation: Invocation,
+  name: string,
+): Promise<Record<string, string>> {
+  try {
+    return { "if-match": await versionTag(invocation, path`/admin/flags/${name}`) };
+  } catch (error) {
+    if (error instanceof ApiError && error.problem.status === 404) return { "if-none-match": "*" };
+    throw error;
+  }
+}
+
+/** The version that a deletion insists on, where one was given. */
+function onlyVersion({ options }: Invocation) {
+  const version = textOf(options, "ifVersion");
+  return version === undefined ? {} : { headers: { "if-match": `"${version}"` } };
+}
+
+const historyOf = (one: string, at: string, key: string) =>
+  resourceCommands({ one, path: at, key, columns: [], fields: [], verbs: ["history"] });
+
 const tenantOption = { flags: "--tenant <id>", summary: "only for this tenant" };
 
 export const flagCommands: AdminArea = [
@@ -50,32 +73,45 @@ export const flagCommands: AdminArea = [
   {
     name: "set <name> <on|off>",
     summary: "switch a flag for everyone, or for one tenant",
-    options: [tenantOption],
-    async run({ client, args: [name = "", wanted], options, out }) {
+    options: [tenantOption, ifVersion],
+    help: "Without --if-version the flag is read first, and refused if it changes in between.",
+    async run(invocation) {
+      const { client, args, options, out } = invocation;
+      const [name = "", wanted] = args;
+      const body = { on: onOrOff(wanted) };
       const at = flagPath(name, textOf(options, "tenant"));
-      const flag = await client.call({ method: "PUT", path: at, body: { on: onOrOff(wanted) } });
+      const headers = await flagUnchanged(invocation, name);
+      const flag = await client.call({ method: "PUT", path: at, body, headers });
       confirmed(out, flag, `${name} is ${wanted}; other processes follow within 5 s`);
     },
   },
   {
     name: "clear <name>",
     summary: "take an override away, so that FLAG_<NAME> decides again",
-    options: [tenantOption],
-    async run({ client, args: [name = ""], options, out }) {
-      await client.call({ method: "DELETE", path: flagPath(name, textOf(options, "tenant")) });
+    options: [tenantOption, ifVersion],
+    async run(invocation) {
+      const { client, args, options, out } = invocation;
+      const [name = ""] = args;
+      const at = flagPath(name, textOf(options, "tenant"));
+      await client.call({ method: "DELETE", path: at, ...onlyVersion(invocation) });
       confirmed(out, { cleared: name }, `Took the override of ${name} away`);
     },
   },
+  ...historyOf("flag", "/admin/flags", "name"),
 ];
 
+const armed = (member: string) => (row: Record<string, unknown>) =>
+  (row.armed as Record<string, unknown> | null)?.[member];
+
 export const faultCommands: AdminArea = [
-  listOf("/admin/faults", "what is told to go wrong", [
+  listOf("/admin/faults", "where things can go wrong, and what is told to", [
     { title: "Point", value: "point" },
-    { title: "Kind", value: "kind" },
-    { title: "Probability", value: "probability" },
+    { title: "Armed", value: armed("kind") },
+    { title: "Probability", value: armed("probability") },
+    { title: "Latency ms", value: armed("latencyMs") },
     { title: "Left", value: "remaining" },
-    { title: "Latency ms", value: "latencyMs" },
     { title: "Struck", value: "struck" },
+    { title: "What", value: "title" },
   ]),
   {
     name: "set <point>",
@@ -88,23 +124,39 @@ export const faultCommands: AdminArea = [
         required: true,
       },
       { flags: "--probability <share>", summary: "0 to 1; always unless given", parse: share },
-      { flags: "--count <times>", summary: "how often; without end unless given", parse: integer },
+      {
+        flags: "--count <times>",
+        summary: "how often, in all processes; without end unless given, a crash once",
+        parse: integer,
+      },
       { flags: "--latency-ms <ms>", summary: "how long it takes", parse: integer },
+      ifVersion,
     ],
-    async run({ client, args: [point = ""], options, out }) {
+    help: "Without --if-version the point is read first, and refused if it changes in between.",
+    async run(invocation) {
+      const { client, args, options, out } = invocation;
+      const [point = ""] = args;
+      const at = path`/admin/faults/${point}`;
       const body = given(options, ["kind", "probability", "count", "latencyMs"]);
-      const fault = await client.call({ method: "PUT", path: path`/admin/faults/${point}`, body });
-      confirmed(out, fault, `${point} will go wrong: ${textOf(options, "kind")}`);
+      const headers = { "if-match": await versionTag(invocation, at) };
+      const fault = await client.call({ method: "PUT", path: at, body, headers });
+      const kind = textOf(options, "kind");
+      confirmed(out, fault, `${point} will go wrong: ${kind}; other processes follow within 5 s`);
     },
   },
   {
     name: "clear <point>",
     summary: "let a point work again",
-    async run({ client, args: [point = ""], out }) {
-      await client.call({ method: "DELETE", path: path`/admin/faults/${point}` });
-      confirmed(out, { cleared: point }, `${point} works again`);
+    options: [ifVersion],
+    async run(invocation) {
+      const { client, args, out } = invocation;
+      const [point = ""] = args;
+      const at = path`/admin/faults/${point}`;
+      await client.call({ method: "DELETE", path: at, ...onlyVersion(invocation) });
+      confirmed(out, { cleared: point }, `${point} works again; other processes follow within 5 s`);
     },
   },
+  ...historyOf("fault point", "/admin/faults", "point"),
 ];
 
 const jobColumns: readonly Column[] = [
@@ -142,8 +194,8 @@ export const jobCommands: AdminArea = [
     name: "retry <id>",
     summary: "start a failed job anew",
     async run({ client, args: [id = ""], out }) {
-      const answer = await client.call({ method: "POST", path: path`/admin/jobs/${id}/retry` });
-      confirmed(out, answer, `Job ${id} starts anew`);
+      await client.call({ method: "POST", path: path`/admin/jobs/${id}/retry` });
+      confirmed(out, { retried: id }, `Job ${id} starts anew`);
     },
   },
   {
@@ -156,26 +208,45 @@ export const jobCommands: AdminArea = [
   },
 ];
 
+const breakerColumns: readonly Column[] = [
+  { title: "Name", value: "name" },
+  { title: "State", value: "state" },
+  { title: "Active", value: "active" },
+  { title: "Waiting", value: "waiting" },
+  { title: "Successes", value: "successes" },
+  { title: "Failures", value: "failures" },
+  { title: "Rejected", value: "rejected" },
+  { title: "Changed", value: "changedAt" },
+];
+
+interface Breakers {
+  instance: { id: string; host: string; pid: number };
+  items: Record<string, unknown>[];
+}
+
 export const breakerCommands: AdminArea = [
-  listOf("/admin/breakers", "outside dependencies and whether they may be called", [
-    { title: "Name", value: "name" },
-    { title: "State", value: "state" },
-    { title: "Active", value: "active" },
-    { title: "Waiting", value: "waiting" },
-    { title: "Successes", value: "successes" },
-    { title: "Failures", value: "failures" },
-    { title: "Rejected", value: "rejected" },
-    { title: "Changed", value: "changedAt" },
-  ]),
+  {
+    name: "list",
+    summary: "outside dependencies and whether they may be called",
+    async run({ client, out }) {
+      const { instance, items } = await client.call<Breakers>({ path: "/admin/breakers" });
+      out.page(breakerColumns, { items, nextCursor: null });
+      const { id, host, pid } = instance;
+      out.note(`As process ${pid} on ${host} sees them (${id}); each process has its own.`);
+    },
+  },
   ...(["isolate", "reset"] as const).map((verb) => ({
     name: `${verb} <name>`,
     summary: verb === "isolate" ? "stop calling a dependency" : "call a dependency again",
     async run({ client, args: [name = ""], out }: Invocation) {
       const at = `${path`/admin/breakers/${name}`}/${verb}`;
       const answer = await client.call({ method: "POST", path: at });
-      confirmed(out, answer, verb === "isolate" ? `${name} is isolated` : `${name} is reset`);
+      const where = "in the process that answered";
+      const done = verb === "isolate" ? "isolated" : "reset";
+      confirmed(out, answer, `${name} is ${done}, ${where}`);
     },
   })),
+  ...historyOf("breaker", "/admin/breakers", "name"),
 ];
 
 export const signingKeyCommands: AdminArea = [

@@ -6,7 +6,7 @@ import type { CommandSpec } from "./types.ts";
 const apiKeys: Resource = {
   one: "API key",
   path: "/api-keys",
-  verbs: ["list", "get", "delete"],
+  verbs: ["list", "get", "delete", "history"],
   columns: [
     { title: "Id", value: "id" },
     { title: "Name", value: "name" },

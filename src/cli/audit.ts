@@ -1,7 +1,7 @@
 import { CommandError } from "./errors.ts";
 import { listQuery, pageOptions } from "./options.ts";
 import type { Column } from "./table.ts";
-import type { CommandSpec, OptionSpec } from "./types.ts";
+import type { CommandSpec, Invocation, OptionSpec } from "./types.ts";
 
 const columns: readonly Column[] = [
   { title: "No", value: "seq" },
@@ -21,28 +21,36 @@ const columns: readonly Column[] = [
 const filters = ["actor", "action", "resource", "from", "to"];
 
 const filterOptions: readonly OptionSpec[] = [
-  { flags: "--actor <id>", summary: "a user's or an API key's id" },
+  { flags: "--actor <who>", summary: "an e-mail address, or a user's or an API key's id" },
   { flags: "--action <action>", summary: 'one action, or all of a kind: "shop.*"' },
   { flags: "--resource <kind>", summary: "what was changed: shop, or shop/<id>" },
   { flags: "--from <time>", summary: "not before: 2026-11-20T00:00:00Z" },
   { flags: "--to <time>", summary: "before this time" },
 ];
 
+const platformOption: OptionSpec = {
+  flags: "--platform",
+  summary: "the platform's own audit: of what belongs to no tenant",
+};
+const auditPath = ({ platform }: Invocation["options"]) =>
+  platform === true ? "/admin/audit" : "/audit";
+
 export const auditCommands: readonly CommandSpec[] = [
   {
     name: "list",
     summary: "who did what, newest first",
-    options: [...filterOptions, ...pageOptions],
+    options: [...filterOptions, platformOption, ...pageOptions],
     async run({ client, options, out }) {
-      const call = { path: "/audit", query: listQuery(options, filters) };
+      const call = { path: auditPath(options), query: listQuery(options, filters) };
       out.page(columns, await client.list(call, { all: options.all === true }));
     },
   },
   {
     name: "verify",
     summary: "check that no record was changed or taken away",
-    async run({ client, out }) {
-      const verdict = await client.call({ path: "/audit/verify" });
+    options: [platformOption],
+    async run({ client, options, out }) {
+      const verdict = await client.call({ path: `${auditPath(options)}/verify` });
       out.record(verdict);
       if (verdict.ok !== true) throw new CommandError("The audit has been tampered with");
     },
@@ -52,12 +60,17 @@ export const auditCommands: readonly CommandSpec[] = [
     summary: "write the records to standard output, oldest first",
     options: [
       ...filterOptions,
+      platformOption,
       { flags: "--format <format>", summary: "csv unless given", choices: ["csv", "ndjson"] },
     ],
     async run({ client, options, out }) {
       const query = listQuery(options, [...filters, "format"]);
       const headers = { accept: "*/*" };
-      const { body } = await client.open({ path: "/audit/export", query, headers });
+      const { body } = await client.open({
+        path: `${auditPath(options)}/export`,
+        query,
+        headers,
+      });
       // A bar would be torn by what is exported if both went to the same terminal.
       const progress = out.isTerminal ? null : out.progress("Exported bytes:", null);
       let bytes = 0;

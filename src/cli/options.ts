@@ -24,6 +24,11 @@ export function yesOrNo(text: string): boolean {
   throw new UsageError("It must be yes or no.");
 }
 
+/** A moment or, for its beginning in UTC, a day. */
+export function moment(text: string): string {
+  return /^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text;
+}
+
 /** Several values by commas; none for an empty text. */
 export function list(text: string): string[] {
   return text
@@ -31,6 +36,12 @@ export function list(text: string): string[] {
     .map((item) => item.trim())
     .filter((item) => item !== "");
 }
+
+/** Where a command needs a password: never an option's value, which every process could read. */
+export const passwordStdin: OptionSpec = {
+  flags: "--password-stdin",
+  summary: "read the password from standard input",
+};
 
 /** The options of every list: pages, and all of them. */
 export const pageOptions: readonly OptionSpec[] = [

@@ -40,6 +40,7 @@ const styles = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as 
 export type Style = keyof typeof styles;
 
 const barColumns = 30;
+const errorsShown = 20;
 
 function hasColour(env: Surroundings["env"], stream: NodeJS.WriteStream, wanted: boolean): boolean {
   if (!wanted || env.NO_COLOR || env.TERM === "dumb") return false;
@@ -112,9 +113,11 @@ function describeError(error: unknown, paint: Output["paint"]): string[] {
     `${cross} ${oneLine(title)} ${paint("dim", `(${[status, code].join(" ").trim()})`)}`,
   ];
   if (detail && detail !== title && detail !== `${title}.`) lines.push(`  ${oneLine(detail)}`);
-  for (const { path, message } of errors ?? []) {
+  for (const { path, message } of (errors ?? []).slice(0, errorsShown)) {
     lines.push(`  ${paint("yellow", oneLine(path || "body"))} ${oneLine(message)}`);
   }
+  const more = (errors ?? []).length - errorsShown;
+  if (more > 0) lines.push(paint("dim", `  and ${more} more: --json shows them`));
   if (error.retryAfterSeconds !== undefined) {
     lines.push(`  Try again in ${error.retryAfterSeconds} s.`);
   }

@@ -1,6 +1,8 @@
 import { Writable } from "node:stream";
 import { CommandError, UsageError } from "./errors.ts";
+import { textOf } from "./options.ts";
 import type { Surroundings } from "./surroundings.ts";
+import type { Invocation } from "./types.ts";
 
 const stdinCharsAtMost = 10_000;
 
@@ -32,6 +34,15 @@ export async function ask(
     lines.close();
     if (isSecret) stderr.write("\n");
   }
+}
+
+/** What an option says, or the person at the terminal. */
+export async function optionOrAsk(
+  { options, surroundings }: Invocation,
+  name: string,
+  question: string,
+): Promise<string> {
+  return textOf(options, name) ?? ask(surroundings, question, { instead: `--${name}` });
 }
 
 /** All of standard input as text, for `--password-stdin`, without the line break at its end. */

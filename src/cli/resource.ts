@@ -35,12 +35,14 @@ export type Verb = "list" | "create" | "get" | "update" | "delete" | "history";
 
 const allVerbs: readonly Verb[] = ["list", "create", "get", "update", "delete", "history"];
 
-const dataOptions: readonly OptionSpec[] = [
+/** A body as JSON, for what no option says. */
+export const dataOptions: readonly OptionSpec[] = [
   { flags: "--data <json>", summary: "members as JSON; the options beside win" },
   { flags: "--file <path>", summary: "the same from a file, or - for standard input" },
 ];
 
-const ifVersion: OptionSpec = {
+/** Makes a change that meets another refuse. */
+export const ifVersion: OptionSpec = {
   flags: "--if-version <version>",
   summary: "only if nobody has changed it since this version",
 };
@@ -164,7 +166,8 @@ export async function versionTag({ client, options }: Invocation, target: string
   return response.headers.get("etag") ?? "*";
 }
 
-async function readBody(
+/** The body of --data or --file, under those members that were given as options. */
+export async function readBody(
   { options, surroundings }: Invocation,
   names: readonly string[],
 ): Promise<Record<string, unknown>> {
@@ -180,7 +183,8 @@ async function readBody(
   }
 }
 
-const historyColumns: readonly Column[] = [
+/** Columns of anything's past. */
+export const historyColumns: readonly Column[] = [
   { title: "At", value: "at" },
   { title: "Who", value: ({ actor }) => (actor as { name?: string } | null)?.name },
   { title: "Action", value: "action" },

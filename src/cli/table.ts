@@ -4,6 +4,8 @@ export interface Column {
   title: string;
   /** The member of a row, or what to make of the row. */
   value: string | ((row: Record<string, unknown>) => unknown);
+  /** Stands to the right, as numbers do by themselves. */
+  isAmount?: true;
 }
 
 const gap = "  ";
@@ -29,8 +31,9 @@ export function formatTable(
   );
   const isId = columns.map((_, index) => texts.some((row) => identifier.test(row[index] ?? "")));
   const widths = shrink(natural, isId, options.widthColumns ?? Number.POSITIVE_INFINITY);
-  const isNumeric = columns.map((_, index) =>
-    cells.every((row) => row[index] === null || typeof row[index] === "number"),
+  const isNumeric = columns.map(
+    ({ isAmount }, index) =>
+      isAmount || cells.every((row) => row[index] === null || typeof row[index] === "number"),
   );
   const line = (row: readonly string[]) =>
     row

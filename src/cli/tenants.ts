@@ -6,7 +6,6 @@ import type { CommandSpec } from "./types.ts";
 const tenants: Resource = {
   one: "tenant",
   path: "/tenants",
-  verbs: ["list", "create", "get", "update", "delete"],
   columns: [
     { title: "Id", value: "id" },
     { title: "Slug", value: "slug" },
@@ -34,7 +33,15 @@ const tenants: Resource = {
   ],
 };
 
-export const tenantCommands: readonly CommandSpec[] = resourceCommands(tenants);
+export const tenantCommands: readonly CommandSpec[] = resourceCommands(tenants).map((command) =>
+  command.name.startsWith("delete ")
+    ? {
+        ...command,
+        summary: "delete a tenant for good, and erase all that it has",
+        help: "To lock everybody out and keep what it has: update <id> --active no",
+      }
+    : command,
+);
 
 interface Settings {
   settings: Record<string, unknown>;

@@ -14,6 +14,8 @@ export interface Call {
   /** Neither token nor API key is sent: signing in. */
   isAnonymous?: boolean;
   signal?: AbortSignal;
+  /** How long the answer may take to begin, sending included; 60 s unless given. */
+  timeoutMs?: number;
 }
 
 export interface Transport {
@@ -54,7 +56,7 @@ export function createTransport(api: string, send: typeof fetch): Transport {
     origin,
     async send(call, credentials = {}) {
       const timeout = new AbortController();
-      const timer = setTimeout(() => timeout.abort(), headersTimeoutMs);
+      const timer = setTimeout(() => timeout.abort(), call.timeoutMs ?? headersTimeoutMs);
       const signal = call.signal ? AbortSignal.any([call.signal, timeout.signal]) : timeout.signal;
       try {
         return await send(urlOf(origin, call), { ...requestOf(call, credentials), signal });

@@ -3,6 +3,8 @@ import { relayConnection, relayOnce } from "#kernel/events/relay.ts";
 import { sendDue } from "#kernel/events/webhook-sender.ts";
 import { createProgress } from "#kernel/jobs/progress.ts";
 import type { TestApp } from "#kernel/testing.ts";
+import type { Client } from "#kernel/testing/client.ts";
+import { receiveMessages } from "../../src/services/orders/changes/whatsapp.ts";
 
 /** Leaves at least one row of the tenant in every table that has a tenant_id, as users would. */
 export async function fillEveryTable(test: TestApp, slug: string): Promise<void> {
@@ -24,9 +26,54 @@ export async function fillEveryTable(test: TestApp, slug: string): Promise<void>
     priceMinor: 250,
     vatRate: "zero",
   };
-  assert.equal((await admin.post("/products", product)).status, 201);
+  const sold = await admin.post("/products", product);
+  assert.equal(sold.status, 201, sold.text);
+  await orderAndPay(admin, shop.body.id, sold.body.id);
+  await bringIn(test, slug);
   await reportProgress(test, slug);
   await handOut(test);
+}
+
+async function orderAndPay(admin: Client, shopId: string, productId: string): Promise<void> {
+  const customer = await admin.post("/customers", { name: "Ada Lovelace" });
+  const order = await admin.post("/orders", {
+    shopId,
+    customerId: customer.body.id,
+    items: [{ productId, quantity: 2 }],
+  });
+  assert.equal(order.status, 201, order.text);
+  const paid = await admin.post("/transactions", {
+    amountMinor: 500,
+    vatRate: "zero",
+    reference: order.body.number,
+    orderId: order.body.id,
+  });
+  assert.equal(paid.status, 201, paid.text);
+}
+
+/** What a till and a customer on WhatsApp leave behind. */
+async function bringIn(test: TestApp, slug: string): Promise<void> {
+  const data = { name: "Grace Hopper" };
+  const item = { clientId: "till-7", type: "customer", key: "c-1", baseVersion: null, data };
+  const synced = await test.as(slug, "tenant_admin").post("/orders/sync", { items: [item] });
+  assert.equal(synced.body.items[0].outcome, "applied", synced.text);
+  const { db, clock } = test.app.depsOf("orders");
+  const message = {
+    phoneNumberId: "106540352242922",
+    id: "wamid.fill",
+    sender: "+447700900123",
+    senderName: null,
+    content: { kind: "other" as const },
+  };
+  const tenant = await test.tenant(slug);
+  await db.inTenant(tenant, (tx) => receiveMessages(tx, { clock }, [message]));
+  const root = test.as(slug, "admin");
+  const { headers } = await root.get("/tenant/settings");
+  const number = BigInt(`0x${tenant.id.replaceAll("-", "").slice(-24)}`);
+  const settings = { "orders.whatsapp_phone_number_id": String(number) };
+  const etag = headers["etag"] as string;
+  const claimed = await root.put("/tenant/settings", { settings }, { "if-match": etag });
+  assert.equal(claimed.status, 200, claimed.text);
 }
 
 async function reportProgress(test: TestApp, slug: string): Promise<void> {

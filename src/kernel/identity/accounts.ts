@@ -4,15 +4,14 @@ import type { PlatformTx, Tx } from "../db/types.ts";
 import type { Problem } from "../errors.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { systemActor } from "../tenancy/types.ts";
-import { comparableEmail, normalEmail } from "./emails.ts";
+import { comparableEmail } from "./emails.ts";
 import { identityErrors } from "./errors.ts";
 import { useInvitation } from "./invitations.ts";
-import { insertMembership } from "./member-store.ts";
-import { assertPassword, type Passwords, type Verdict } from "./passwords.ts";
+import { assertPassword, isSamePassword, type Passwords, type Verdict } from "./passwords.ts";
 import { useSecondFactor } from "./second-factor.ts";
-import { findStanding, openSession, type SessionDeps, type Standing } from "./sessions.ts";
+import { findStanding, openSession, type SessionDeps } from "./sessions.ts";
 import { revokeSessions } from "./session-store.ts";
-import { createTenant, type Provision } from "./tenants.ts";
+import type { Provision } from "./tenants.ts";
 import { type Attempt, orForgive, type Throttle } from "./throttle.ts";
 import type { Client, Principal, SignedIn } from "./types.ts";
 import * as users from "./user-store.ts";
@@ -23,72 +22,6 @@ export interface AccountDeps extends SessionDeps {
   throttle: Throttle;
   sealer: Sealer;
   provision?: Provision;
-}
-
-export interface Registration {
-  email: string;
-  password: string;
-  name: string;
-  /** Either a new tenant, of which the person becomes tenant admin… */
-  tenant?: { name: string; slug?: string | undefined } | undefined;
-  /** …or the token of an invitation for this e-mail address. */
-  invitation?: string | undefined;
-}
-
-/**
- * Makes an account and signs it in. Throws ERR_IDENTITY_EMAIL_TAKEN, also when an invitation is for
- * somebody who has an account: they sign in with it, so that an invitation, which others may have
- * read, never replaces a password.
- */
-export async function register(
-  deps: AccountDeps,
-  { registration, client }: { registration: Registration; client: Client },
-): Promise<SignedIn> {
-  const email = normalEmail(registration.email);
-  assertPassword(registration.password);
-  const passwordHash = await deps.passwords.hash(registration.password);
-  return deps.db.inPlatform(async (tx) => {
-    const name = registration.name.trim();
-    const made = { id: deps.random.id(), email, name, passwordHash, platformAdmin: false };
-    const user = await users.insertUser(tx, { ...made, now: isoNow(deps.clock) });
-    if (!user) throw identityErrors.email_taken();
-    const standing =
-      registration.invitation === undefined
-        ? await foundTenant(tx, deps, { user, tenant: registration.tenant ?? { name }, client })
-        : await useInvitation(tx, deps, { user, token: registration.invitation, client });
-    return openSession(tx, deps, { user, standing, method: "registration", client });
-  });
-}
-
-async function foundTenant(
-  tx: PlatformTx,
-  deps: AccountDeps,
-  input: { user: UserRow; tenant: { name: string; slug?: string | undefined }; client: Client },
-): Promise<Standing> {
-  const { user, client } = input;
-  const id = deps.random.id();
-  const actor = { kind: "user" as const, id: user.id, userId: user.id, name: user.email };
-  const on = { actor, requestId: client.requestId };
-  const inTenant = await tx.enterTenant({ id, isolation: "shared" }, on);
-  const tenant = await createTenant(inTenant, deps, { id, ...input.tenant, isolation: "shared" });
-  await addMember(inTenant, deps, user, "tenant_admin");
-  return { tenant, role: "tenant_admin" };
-}
-
-async function addMember(
-  tx: Tx,
-  deps: Pick<AccountDeps, "clock">,
-  user: UserRow,
-  role: string,
-): Promise<void> {
-  if (!(await insertMembership(tx, { userId: user.id, role, now: isoNow(deps.clock) }))) {
-    throw identityErrors.already_member();
-  }
-  audit(tx, {
-    action: "member.create",
-    resource: { type: "member", id: user.id },
-    after: { email: user.email, role },
-  });
 }
 
 export interface Login {
@@ -200,8 +133,9 @@ export function assertPerson(principal: Principal): { userId: string; sessionId:
 }
 
 /**
- * Changes one's own password and ends one's other sessions. Throws ERR_IDENTITY_WRONG_PASSWORD, and
- * is throttled as signing in is: a stolen access token is no way to guess.
+ * Changes one's own password and ends one's other sessions. Throws ERR_IDENTITY_SAME_PASSWORD, or
+ * ERR_IDENTITY_WRONG_PASSWORD, and is throttled as signing in is: a stolen access token is no way
+ * to guess.
  */
 export async function changePassword(
   deps: AccountDeps,
@@ -215,6 +149,7 @@ export async function changePassword(
   const { principal, client, currentPassword, newPassword } = change;
   const { userId, sessionId } = assertPerson(principal);
   assertPassword(newPassword, "/newPassword");
+  if (isSamePassword(newPassword, currentPassword)) throw samePassword();
   const email = principal.actor.name;
   const attempt = await deps.throttle.begin(email, client.address);
   const checked = await orForgive(deps.throttle, attempt, async () => {
@@ -242,6 +177,11 @@ export async function changePassword(
   };
   const on = { actor: principal.actor, requestId: client.requestId };
   await deps.db.inTenant(principal.tenant, work, on);
+}
+
+function samePassword(): Problem {
+  const errors = [{ path: "/newPassword", message: "must be another one than the current one" }];
+  return identityErrors.same_password({ errors });
 }
 
 function wrongPassword(): Problem {

@@ -9,15 +9,16 @@ export interface ApiKeyRow {
   createdAt: string;
   expiresAt: string | null;
   lastUsedAt: string | null;
+  version: number;
 }
 
 const columns = `id, name, last_four as "lastFour", permissions, created_by as "createdBy",
-  created_at as "createdAt", expires_at as "expiresAt", last_used_at as "lastUsedAt"`;
+  created_at as "createdAt", expires_at as "expiresAt", last_used_at as "lastUsedAt", version`;
 
 /** Stores a key by its hash. */
 export async function insertApiKey(
   tx: Tx,
-  row: Omit<ApiKeyRow, "lastUsedAt"> & { keyHash: Buffer },
+  row: Omit<ApiKeyRow, "lastUsedAt" | "version"> & { keyHash: Buffer },
 ): Promise<ApiKeyRow> {
   const { rows } = await tx.query<ApiKeyRow>(
     `insert into platform.api_key (tenant_id, id, name, key_hash, last_four, permissions,
@@ -79,15 +80,20 @@ export async function findApiKey(
   return rows[0] ?? null;
 }
 
-/** Null when there is no such key, or it is not this maker's. */
-export async function deleteApiKey(
+/** The same, locked until the transaction ends. */
+export async function lockApiKey(
   tx: Tx,
   { id, createdBy }: { id: string; createdBy: string | null },
 ): Promise<ApiKeyRow | null> {
   const { rows } = await tx.query<ApiKeyRow>(
-    `delete from platform.api_key
-      where id = $1 and ($2::uuid is null or created_by = $2::uuid) returning ${columns}`,
+    `select ${columns} from platform.api_key
+      where id = $1 and ($2::uuid is null or created_by = $2::uuid) for update`,
     [id, createdBy],
   );
   return rows[0] ?? null;
+}
+
+/** Lock the row first. */
+export async function deleteApiKey(tx: Tx, id: string): Promise<void> {
+  await tx.query("delete from platform.api_key where id = $1", [id]);
 }

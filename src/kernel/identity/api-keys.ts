@@ -1,7 +1,6 @@
-import { audit } from "../audit/audit.ts";
+import { audit, listAudit } from "../audit/audit.ts";
 import type { Clock } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
-import { requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
 import * as store from "./api-key-store.ts";
 import type { ApiKeyRow } from "./api-key-store.ts";
@@ -10,6 +9,7 @@ import { apiKeyTtlAtMostMs } from "./lifetimes.ts";
 import { newTenantToken } from "./opaque-tokens.ts";
 import type { Revocations } from "./revocations.ts";
 import type { Principal, Roles, Scope } from "./types.ts";
+import { atVersion } from "./versions.ts";
 
 const keysPerTenantAtMost = 200;
 
@@ -59,7 +59,7 @@ export async function createApiKey(
   audit(tx, {
     action: "api_key.create",
     resource: { type: "api_key", id: row.id },
-    after: { name: row.name, permissions: row.permissions, expiresAt: row.expiresAt },
+    after: row,
   });
   return { ...row, key: token };
 }
@@ -96,19 +96,32 @@ export function findApiKey(
   return store.findApiKey(tx, { id, createdBy: makerOf(principal, scope) });
 }
 
+/**
+ * Whether the caller may see a key's past: their own keys' for those who see only those, also once
+ * the key is gone. Its first record says who made it.
+ */
+export async function maySeeApiKeyPast(
+  tx: Tx,
+  { principal, scope, id }: { principal: Principal; scope: Scope; id: string },
+): Promise<boolean> {
+  const maker = makerOf(principal, scope);
+  if (maker === null || (await store.findApiKey(tx, { id, createdBy: maker }))) return true;
+  const made = { resourceType: "api_key", resourceId: id, action: "api_key.create" };
+  const [record] = await listAudit(tx, made, { limit: 1 });
+  return record?.actor.userId === maker;
+}
+
 /** Ends a key for good. Throws ERR_REQUEST_NOT_FOUND when there is none that the caller may see. */
 export async function revokeApiKey(
   tx: Tx,
   deps: { revocations: Revocations },
-  { principal, scope, id }: { principal: Principal; scope: Scope; id: string },
+  which: { principal: Principal; scope: Scope; id: string; version: number | null },
 ): Promise<void> {
-  const before = await store.deleteApiKey(tx, { id, createdBy: makerOf(principal, scope) });
-  if (!before) throw requestErrors.not_found();
-  const { name, permissions, createdBy, expiresAt, lastUsedAt } = before;
-  audit(tx, {
-    action: "api_key.revoke",
-    resource: { type: "api_key", id },
-    before: { name, permissions, createdBy, expiresAt, lastUsedAt },
-  });
+  const createdBy = makerOf(which.principal, which.scope);
+  const found = await store.lockApiKey(tx, { id: which.id, createdBy });
+  const before = atVersion(found, which.version);
+  const { id } = before;
+  await store.deleteApiKey(tx, id);
+  audit(tx, { action: "api_key.revoke", resource: { type: "api_key", id }, before });
   tx.afterCommit(() => deps.revocations.announce({ apiKeyId: id }));
 }

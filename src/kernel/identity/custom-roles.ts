@@ -62,7 +62,11 @@ export async function createRole(
   if ((await store.countRoles(tx)) >= rolesAtMost) throw identityErrors.too_many_roles();
   const row = { ...role, permissions: deps.roles.format(granted), now: isoNow(deps.clock) };
   const after = await store.insertRole(tx, row);
-  if (!after) throw identityErrors.role_taken();
+  if (!after) {
+    const detail = `The tenant has a role "${role.name}" already; change that one, or its name.`;
+    const errors = [{ path: "/name", message: "is taken" }];
+    throw identityErrors.role_taken({ detail, errors });
+  }
   audit(tx, { action: "role.create", resource: { type: "role", id: role.name }, after });
   return after;
 }

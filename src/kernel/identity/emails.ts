@@ -24,3 +24,8 @@ export function normalEmail(typed: string, path = "/email"): string {
 export function comparableEmail(typed: string): string {
   return typed.trim().normalize("NFKC").toLowerCase();
 }
+
+/** Somebody has an account with the address in a body's `email`. */
+export function emailTaken(): Error {
+  return identityErrors.email_taken({ errors: [{ path: "/email", message: "is taken" }] });
+}

@@ -14,6 +14,7 @@ export const identityErrors = defineErrors("identity", {
   totp_enabled: { status: 409, title: "The second factor is already on" },
   totp_not_enrolled: { status: 409, title: "No second factor is being set up" },
   wrong_password: { status: 422, title: "The current password is wrong" },
+  same_password: { status: 422, title: "The new password is the current one" },
   weak_password: { status: 422, title: "The password is not acceptable" },
   invalid_email: { status: 422, title: "The e-mail address is not valid" },
   too_many_attempts: { status: 429, title: "Too many failed attempts" },

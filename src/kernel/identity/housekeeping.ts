@@ -2,6 +2,7 @@ import { type Clock, isoNow } from "../clock.ts";
 import type { Db, Transaction } from "../db/types.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
+import { deleteOldAnswers } from "./kept-answer-store.ts";
 import { deleteOldInvitations } from "./member-store.ts";
 import { deleteEndedSessions } from "./session-store.ts";
 import { signingKeyContext, totpContext } from "./seal-contexts.ts";
@@ -19,11 +20,13 @@ export interface Forgotten {
   throttles: number;
   invitations: number;
   privateKeys: number;
+  answers: number;
 }
 
 /**
- * Forgets sessions and invitations that ended a month ago, counters of failed attempts past their
- * time, and the private parts of dead signing keys. For an hourly job; in small transactions.
+ * Forgets sessions and invitations that ended a month ago, counters of failed attempts and kept
+ * answers past their time, and the private parts of dead signing keys. For an hourly job; in small
+ * transactions.
  */
 export async function forgetEndedIdentities(deps: {
   db: Db;
@@ -39,6 +42,9 @@ export async function forgetEndedIdentities(deps: {
   const throttles = await inRounds(() =>
     db.inPlatform((tx) => deleteForgottenThrottles(tx, now, rowsAtOnce)),
   );
+  const answers = await inRounds(() =>
+    db.inPlatform((tx) => deleteOldAnswers(tx, now, rowsAtOnce)),
+  );
   const privateKeys = await db.inPlatform((tx) => erasePrivateParts(tx, now));
   let invitations = 0;
   for await (const tenant of deps.tenants.each()) {
@@ -46,7 +52,7 @@ export async function forgetEndedIdentities(deps: {
       db.inTenant(tenant, (tx) => deleteOldInvitations(tx, before, rowsAtOnce)),
     );
   }
-  return { sessions, throttles, invitations, privateKeys };
+  return { sessions, throttles, invitations, privateKeys, answers };
 }
 
 async function inRounds(forget: () => Promise<number>): Promise<number> {

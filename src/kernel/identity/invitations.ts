@@ -1,7 +1,6 @@
 import { audit } from "../audit/audit.ts";
 import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { PlatformTx, Tx } from "../db/types.ts";
-import { requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
 import * as tenants from "../tenancy/store.ts";
 import { readRole } from "./custom-roles.ts";
@@ -10,10 +9,12 @@ import { identityErrors } from "./errors.ts";
 import { invitationTtlMs } from "./lifetimes.ts";
 import * as store from "./member-store.ts";
 import type { InvitationRow } from "./member-store.ts";
+import { auditNewMember } from "./members.ts";
 import { newTenantToken, readTenantToken } from "./opaque-tokens.ts";
 import type { Standing } from "./sessions.ts";
 import type { Client, PermissionSet, Roles } from "./types.ts";
 import type { UserRow } from "./user-store.ts";
+import { atVersion } from "./versions.ts";
 
 const openAtMost = 1_000;
 
@@ -33,15 +34,15 @@ export async function createInvitation(
     throw identityErrors.too_many_invitations();
   }
   const { token, hash } = newTenantToken(deps.random, "pli_", tx.tenant.id);
-  const row = {
+  const row = await store.insertInvitation(tx, {
     id: deps.random.id(),
     email,
     role: invite.role,
     invitedBy: invite.invitedBy,
+    tokenHash: hash,
     createdAt: isoOf(nowMs),
     expiresAt: isoOf(nowMs + invitationTtlMs),
-  };
-  await store.insertInvitation(tx, { ...row, tokenHash: hash });
+  });
   audit(tx, {
     action: "invitation.create",
     resource: { type: "invitation", id: row.id },
@@ -59,14 +60,25 @@ export function listInvitations(
   return store.listInvitations(tx, { ...page, now: isoNow(deps.clock) });
 }
 
+/** Null when there is none that can still be accepted. */
+export function findInvitation(
+  tx: Tx,
+  deps: { clock: Clock },
+  id: string,
+): Promise<InvitationRow | null> {
+  return store.findInvitation(tx, id, isoNow(deps.clock));
+}
+
 /** Takes an open invitation back. Throws ERR_REQUEST_NOT_FOUND when there is none. */
 export async function revokeInvitation(
   tx: Tx,
   deps: { clock: Clock },
-  { id }: { id: string },
+  which: { id: string; version: number | null },
 ): Promise<void> {
-  const before = await store.deleteInvitation(tx, id, isoNow(deps.clock));
-  if (!before) throw requestErrors.not_found();
+  const found = await store.lockInvitation(tx, which.id, isoNow(deps.clock));
+  const before = atVersion(found, which.version);
+  const { id } = before;
+  await store.deleteInvitation(tx, id);
   audit(tx, { action: "invitation.revoke", resource: { type: "invitation", id }, before });
 }
 
@@ -81,14 +93,14 @@ export async function useInvitation(
 ): Promise<Standing> {
   const read = readTenantToken("pli_", token);
   const tenant = read && (await tenants.findTenant(tx, read.tenantId));
-  if (!read || !tenant?.active) throw identityErrors.invalid_invitation();
+  if (!read || !tenant?.active) throw invalidInvitation();
   const actor = { kind: "user" as const, id: user.id, userId: user.id, name: user.email };
   const ref = { id: tenant.id, isolation: tenant.isolation };
   const inTenant = await tx.enterTenant(ref, { actor, requestId: client.requestId });
   const now = isoNow(deps.clock);
   const use = { tokenHash: read.hash, email: user.email, userId: user.id, now };
   const invitation = await store.acceptInvitation(inTenant, use);
-  if (!invitation) throw identityErrors.invalid_invitation();
+  if (!invitation) throw invalidInvitation();
   const { role } = invitation;
   if (!(await store.insertMembership(inTenant, { userId: user.id, role, now }))) {
     throw identityErrors.already_member();
@@ -96,7 +108,14 @@ export async function useInvitation(
   audit(inTenant, {
     action: "invitation.accept",
     resource: { type: "invitation", id: invitation.id },
-    after: { userId: user.id, email: user.email, role },
+    before: { ...invitation, version: invitation.version - 1, acceptedBy: null },
+    after: { ...invitation, acceptedBy: user.id },
   });
+  auditNewMember(inTenant, user, { role, by: "invitation" });
   return { tenant, role };
+}
+
+function invalidInvitation(): Error {
+  const errors = [{ path: "/invitation", message: "is not valid for this account" }];
+  return identityErrors.invalid_invitation({ errors });
 }

@@ -8,6 +8,8 @@ export const clockToleranceMs = 5_000;
 export const refreshTokenTtlMs = 30 * dayMs;
 /** …and so is a session of this age, however often it was refreshed. */
 export const sessionTtlMs = 90 * dayMs;
+/** How long an answer is kept for the same request, sent again. */
+export const keptAnswerTtlMs = dayMs;
 export const invitationTtlMs = 7 * dayMs;
 /** The longest that an API key with an expiry may live. */
 export const apiKeyTtlAtMostMs = 5 * 365 * dayMs;

@@ -165,22 +165,24 @@ export interface InvitationRow {
   email: string;
   role: string;
   invitedBy: string;
+  version: number;
   createdAt: string;
   expiresAt: string;
 }
 
-const invitationColumns = `id, email, role, invited_by as "invitedBy", created_at as "createdAt",
-  expires_at as "expiresAt"`;
+const invitationColumns = `id, email, role, invited_by as "invitedBy", version,
+  created_at as "createdAt", expires_at as "expiresAt"`;
 
 /** Stores an invitation by its token's hash. */
 export async function insertInvitation(
   tx: Tx,
-  row: InvitationRow & { tokenHash: Buffer },
-): Promise<void> {
-  await tx.query(
+  row: Omit<InvitationRow, "version"> & { tokenHash: Buffer },
+): Promise<InvitationRow> {
+  const { rows } = await tx.query<InvitationRow>(
     `insert into platform.invitation
        (tenant_id, id, email, role, token_hash, invited_by, created_at, expires_at)
-     values ($1, $2, $3, $4, $5, $6, $7::timestamptz, $8::timestamptz)`,
+     values ($1, $2, $3, $4, $5, $6, $7::timestamptz, $8::timestamptz)
+     returning ${invitationColumns}`,
     [
       tx.tenant.id,
       row.id,
@@ -192,6 +194,7 @@ export async function insertInvitation(
       row.expiresAt,
     ],
   );
+  return rows[0] as InvitationRow;
 }
 
 /** How many invitations can still be accepted. */
@@ -219,19 +222,37 @@ export async function listInvitations(
   return rows;
 }
 
-/** Takes an open invitation back; null when there is none. */
-export async function deleteInvitation(
+/** An open one; null when there is none. */
+export async function findInvitation(
   tx: Tx,
   id: string,
   now: string,
 ): Promise<InvitationRow | null> {
   const { rows } = await tx.query<InvitationRow>(
-    `delete from platform.invitation
-      where id = $1 and accepted_at is null and expires_at > $2::timestamptz
-     returning ${invitationColumns}`,
+    `select ${invitationColumns} from platform.invitation
+      where id = $1 and accepted_at is null and expires_at > $2::timestamptz`,
     [id, now],
   );
   return rows[0] ?? null;
+}
+
+/** The same, locked until the transaction ends. */
+export async function lockInvitation(
+  tx: Tx,
+  id: string,
+  now: string,
+): Promise<InvitationRow | null> {
+  const { rows } = await tx.query<InvitationRow>(
+    `select ${invitationColumns} from platform.invitation
+      where id = $1 and accepted_at is null and expires_at > $2::timestamptz for update`,
+    [id, now],
+  );
+  return rows[0] ?? null;
+}
+
+/** Lock the row first. */
+export async function deleteInvitation(tx: Tx, id: string): Promise<void> {
+  await tx.query("delete from platform.invitation where id = $1", [id]);
 }
 
 /**
@@ -243,7 +264,8 @@ export async function acceptInvitation(
   use: { tokenHash: Buffer; email: string; userId: string; now: string },
 ): Promise<InvitationRow | null> {
   const { rows } = await tx.query<InvitationRow>(
-    `update platform.invitation set accepted_at = $4::timestamptz, accepted_by = $3
+    `update platform.invitation
+        set accepted_at = $4::timestamptz, accepted_by = $3, version = version + 1
       where token_hash = $1 and email = $2 and accepted_at is null
         and expires_at > $4::timestamptz
      returning ${invitationColumns}`,

@@ -10,12 +10,13 @@ import {
   testClient,
   testPassword,
 } from "../testing/identity.ts";
-import { login, register } from "./accounts.ts";
+import { login } from "./accounts.ts";
 import { createRole, deleteRole, listRoles, updateRole } from "./custom-roles.ts";
 import { createInvitation, listInvitations, revokeInvitation } from "./invitations.ts";
 import { findMember, listMembers, removeMember, updateMember } from "./members.ts";
 import { joinTenant } from "./people.ts";
 import { refreshSession } from "./sessions.ts";
+import { register } from "./registration.ts";
 import type { Principal } from "./types.ts";
 
 const dayMs = 24 * 60 * 60_000;
@@ -25,11 +26,10 @@ const invite = (id: TestIdentity, by: Principal, email: string, role = "user") =
     createInvitation(tx, id, { email, role, invitedBy: by.actor.id, holder: by.permissions }),
   );
 
-const accept = (id: TestIdentity, email: string, invitation: string) =>
-  register(id, {
-    registration: { email, password: testPassword, name: "New", invitation },
-    client: testClient,
-  });
+async function accept(id: TestIdentity, email: string, invitation: string) {
+  const registration = { email, password: testPassword, name: "New", invitation };
+  return (await register(id, { registration, client: testClient })).answer;
+}
 
 const change = (
   id: TestIdentity,
@@ -77,14 +77,14 @@ test("an invitation works once, in time, for its e-mail address", async (t) => {
   assert.equal(bob?.role, "user");
   const late = await invite(id, admin, "late@example.com");
   const taken = await invite(id, admin, "taken@example.com");
-  await asPrincipal(id, admin, (tx) => revokeInvitation(tx, id, { id: taken.id }));
+  await asPrincipal(id, admin, (tx) => revokeInvitation(tx, id, { id: taken.id, version: null }));
   await assert.rejects(accept(id, "taken@example.com", taken.token), invalid);
   id.clock.advance(7 * dayMs);
   await assert.rejects(accept(id, "late@example.com", late.token), invalid);
   const page = { limit: 10, after: null };
   assert.deepEqual(await asPrincipal(id, admin, (tx) => listInvitations(tx, id, page)), []);
   await assert.rejects(
-    asPrincipal(id, admin, (tx) => revokeInvitation(tx, id, { id: late.id })),
+    asPrincipal(id, admin, (tx) => revokeInvitation(tx, id, { id: late.id, version: null })),
     { code: "ERR_REQUEST_NOT_FOUND" },
   );
 });
@@ -102,7 +102,7 @@ test("somebody with an account accepts while signed in, and keeps what they had"
   const join = (principal: Principal) =>
     joinTenant(id, { principal, invitation: token, client: testClient });
   await assert.rejects(join(ada), invalid);
-  const joined = await join(bob);
+  const { answer: joined } = await join(bob);
   assert.equal(joined.tenant.id, ada.tenant.id);
   await assert.rejects(join(bob), invalid);
   const again = await invite(id, ada, "bob@example.com");

@@ -3,7 +3,7 @@ import { type Clock, isoNow } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import type { Random } from "../random.ts";
 import { currentRole, readRole } from "./custom-roles.ts";
-import { normalEmail } from "./emails.ts";
+import { emailTaken, normalEmail } from "./emails.ts";
 import { identityErrors } from "./errors.ts";
 import * as store from "./member-store.ts";
 import type { MemberFilter, MemberRow } from "./member-store.ts";
@@ -56,11 +56,24 @@ export async function createMember(
   const now = isoNow(deps.clock);
   const { name, passwordHash } = member;
   const user = { id, email, name, passwordHash, platformAdmin: false, now };
-  if (!(await insertUser(tx, user))) throw identityErrors.email_taken();
+  if (!(await insertUser(tx, user))) throw emailTaken();
   await store.insertMembership(tx, { userId: id, role: member.role, now });
   const after = atVersion(await store.findMember(tx, id), null);
   audit(tx, { action: "member.create", resource: { type: "member", id }, after });
   return after;
+}
+
+/** The first record of a member's past, however they came. */
+export function auditNewMember(
+  tx: Tx,
+  user: { id: string; email: string },
+  { role, by }: { role: string; by: "registration" | "invitation" | "single sign-on" | "operator" },
+): void {
+  audit(tx, {
+    action: "member.create",
+    resource: { type: "member", id: user.id },
+    after: { email: user.email, role, active: true, by },
+  });
 }
 
 /**

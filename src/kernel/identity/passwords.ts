@@ -55,6 +55,11 @@ export function assertPassword(password: string, path = "/password"): void {
   if (message) throw identityErrors.weak_password({ errors: [{ path, message }] });
 }
 
+/** Whether two texts are one password to `verify`. */
+export function isSamePassword(one: string, other: string): boolean {
+  return normalised(one) === normalised(other);
+}
+
 /** The same password typed on another keyboard may be other code points (NIST SP 800-63B, NFKC). */
 function normalised(password: string): string {
   return password.normalize("NFKC");

@@ -8,7 +8,9 @@ import { type Actor, systemActor } from "../tenancy/types.ts";
 import { type AccountDeps, assertPerson } from "./accounts.ts";
 import { normalEmail } from "./emails.ts";
 import { useInvitation } from "./invitations.ts";
+import { type Answered, answerOnce, type KeptAnswerDeps, type Repeat } from "./kept-answers.ts";
 import { insertMembership, listOwnMemberships } from "./member-store.ts";
+import { auditNewMember } from "./members.ts";
 import { assertPassword } from "./passwords.ts";
 import { revokeSessions } from "./session-store.ts";
 import type { Standing } from "./sessions.ts";
@@ -94,7 +96,11 @@ export async function createPlatformAdmin(
     const tenant =
       own?.tenant ??
       (await createTenant(inTenant, deps, { id, ...input.tenant, isolation: "shared" }));
-    if (!own) await insertMembership(inTenant, { userId: user.id, role: "tenant_admin", now });
+    if (!own) {
+      const role = "tenant_admin";
+      await insertMembership(inTenant, { userId: user.id, role, now });
+      auditNewMember(inTenant, user, { role, by: "operator" });
+    }
     audit(inTenant, {
       action: "user.make_platform_admin",
       resource: { type: "user", id: user.id },
@@ -107,17 +113,18 @@ export async function createPlatformAdmin(
 
 /**
  * Accepts an invitation as somebody who has an account already. They then switch to the tenant, or
- * name it at their next sign-in.
+ * name it at their next sign-in. With `repeat` it may be sent again.
  */
 export async function joinTenant(
-  deps: Pick<AccountDeps, "db" | "clock">,
-  input: { principal: Principal; invitation: string; client: Client },
-): Promise<Standing> {
+  deps: KeptAnswerDeps,
+  input: { principal: Principal; invitation: string; client: Client; repeat?: Repeat | null },
+): Promise<Answered<Standing>> {
   const { userId } = assertPerson(input.principal);
-  return deps.db.inPlatform(async (tx) => {
+  const { invitation: token, client, repeat = null } = input;
+  return answerOnce(deps, { caller: `join:${userId}`, repeat }, async (tx) => {
     const user = await users.findUser(tx, userId);
     if (!user) throw requestErrors.not_found();
-    return useInvitation(tx, deps, { user, token: input.invitation, client: input.client });
+    return useInvitation(tx, deps, { user, token, client });
   });
 }
 

@@ -12,7 +12,7 @@ import {
   testPassword,
 } from "../testing/identity.ts";
 import { login } from "./accounts.ts";
-import { confirmTotp, disableTotp, enrollTotp } from "./second-factor.ts";
+import { confirmTotp, countGuess, disableTotp, enrollTotp } from "./second-factor.ts";
 import { base32, totpCode, totpStep } from "./totp.ts";
 import type { Principal } from "./types.ts";
 
@@ -36,7 +36,9 @@ async function enrolled(id: TestIdentity) {
   assert.equal(base32(bytes), secret);
   const code = (steps = 0) => totpCode(bytes, totpStep(id.clock.nowMs()) + steps);
   const confirm = (typed: string) =>
-    asPrincipal(id, who, (tx) => confirmTotp(tx, id, { userId, code: typed }));
+    countGuess(id, { principal: who, client: testClient }, (attempt) =>
+      asPrincipal(id, who, (tx) => confirmTotp(tx, id, { userId, code: typed, attempt })),
+    );
   return { ada, who, secret, code, confirm };
 }
 

@@ -1,12 +1,13 @@
 import { audit } from "../audit/audit.ts";
 import { type Clock, isoNow } from "../clock.ts";
 import type { Db, Transaction, Tx } from "../db/types.ts";
+import type { Problem } from "../errors.ts";
 import type { Random } from "../random.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { identityErrors } from "./errors.ts";
 import type { Passwords } from "./passwords.ts";
 import { totpContext } from "./seal-contexts.ts";
-import { orForgive, type Throttle } from "./throttle.ts";
+import { type Attempt, orForgive, type Throttle } from "./throttle.ts";
 import {
   base32,
   matchTotp,
@@ -51,24 +52,41 @@ export async function enrollTotp(
 }
 
 /**
+ * Runs work in which somebody signed in shows a code or the password: a stolen access token is no
+ * way to guess. Counts before and together with sign-ins; only a wrong guess stays counted, for
+ * which `work` must forgive the attempt or let it succeed. Throws ERR_IDENTITY_TOO_MANY_ATTEMPTS.
+ */
+export async function countGuess<T>(
+  { throttle }: { throttle: Throttle },
+  { principal, client }: { principal: Principal; client: Client },
+  work: (attempt: Attempt) => Promise<T>,
+): Promise<T> {
+  const attempt = await throttle.begin(principal.actor.name, client.address);
+  const wrong = [identityErrors.totp_invalid, identityErrors.wrong_password];
+  return orForgive(throttle, attempt, () => work(attempt), wrong);
+}
+
+/**
  * Turns the second factor on with a first code, and answers the recovery codes, which nobody sees
- * again. Throws ERR_IDENTITY_TOTP_NOT_ENROLLED or ERR_IDENTITY_TOTP_INVALID.
+ * again. The code proves the app and not the person, so it takes back no failure but its own
+ * attempt. Throws ERR_IDENTITY_TOTP_NOT_ENROLLED or ERR_IDENTITY_TOTP_INVALID.
  */
 export async function confirmTotp(
   tx: Tx,
-  deps: SecondFactorDeps,
-  { userId, code }: { userId: string; code: string },
+  deps: SecondFactorDeps & { throttle: Throttle },
+  { userId, code, attempt }: { userId: string; code: string; attempt: Attempt },
 ): Promise<{ recoveryCodes: string[] }> {
   const user = await users.lockUser(tx, userId);
   if (user?.totpSecret) throw identityErrors.totp_enabled();
   if (!user?.totpPending) throw identityErrors.totp_not_enrolled();
   const secret = deps.sealer.open(user.totpPending, totpContext(userId));
   const step = matchTotp(secret, code, deps.clock.nowMs(), user.totpLastStep);
-  if (step === null) throw identityErrors.totp_invalid();
+  if (step === null) throw wrongCode();
   await users.activateTotp(tx, { id: userId, step, now: isoNow(deps.clock) });
   const recoveryCodes = newRecoveryCodes(deps.random);
   const hashes = recoveryCodes.map((one) => recoveryCodeHash(one) as Buffer);
   await users.replaceRecoveryCodes(tx, userId, hashes);
+  await deps.throttle.forgive(attempt, tx);
   audit(tx, { action: "totp.confirm", resource: { type: "user", id: userId } });
   return { recoveryCodes };
 }
@@ -112,25 +130,35 @@ export async function disableTotp(
   },
 ): Promise<void> {
   const { principal, client, password, code } = input;
-  const { id: userId, name: email } = principal.actor;
-  const attempt = await deps.throttle.begin(email, client.address);
-  const shown = await orForgive(deps.throttle, attempt, async () => {
-    if (password === undefined) return null;
-    const user = await deps.db.inPlatform((tx) => users.findUser(tx, userId));
-    const { ok } = await deps.passwords.verify(password, user?.passwordHash ?? null);
-    return ok;
+  const { id: userId } = principal.actor;
+  await countGuess(deps, { principal, client }, async (attempt) => {
+    const knows = password !== undefined && (await assertOwnPassword(deps, userId, password));
+    const work = async (tx: Tx) => {
+      const user = await users.lockUser(tx, userId);
+      if (!user?.totpSecret) throw identityErrors.totp_not_enrolled();
+      if (!knows && !(await useSecondFactor(tx, deps, user, code ?? ""))) throw wrongCode();
+      await users.clearTotp(tx, userId, isoNow(deps.clock));
+      await deps.throttle.succeed(tx, attempt);
+      audit(tx, { action: "totp.disable", resource: { type: "user", id: userId } });
+    };
+    const on = { actor: principal.actor, requestId: client.requestId };
+    await deps.db.inTenant(principal.tenant, work, on);
   });
-  if (shown === false) throw identityErrors.wrong_password();
-  const work = async (tx: Tx) => {
-    const user = await users.lockUser(tx, userId);
-    if (!user?.totpSecret) throw identityErrors.totp_not_enrolled();
-    if (!shown && !(await useSecondFactor(tx, deps, user, code ?? ""))) {
-      throw identityErrors.totp_invalid();
-    }
-    await users.clearTotp(tx, userId, isoNow(deps.clock));
-    await deps.throttle.succeed(tx, attempt);
-    audit(tx, { action: "totp.disable", resource: { type: "user", id: userId } });
-  };
-  const on = { actor: principal.actor, requestId: client.requestId };
-  await deps.db.inTenant(principal.tenant, work, on);
+}
+
+/** Outside of any transaction: no connection is held while a hash waits for its turn. */
+async function assertOwnPassword(
+  { db, passwords }: Pick<DisableTotpDeps, "db" | "passwords">,
+  userId: string,
+  password: string,
+): Promise<true> {
+  const user = await db.inPlatform((tx) => users.findUser(tx, userId));
+  const { ok } = await passwords.verify(password, user?.passwordHash ?? null);
+  if (ok) return true;
+  throw identityErrors.wrong_password({ errors: [{ path: "/password", message: "is wrong" }] });
+}
+
+function wrongCode(): Problem {
+  const errors = [{ path: "/code", message: "is wrong or was used before" }];
+  return identityErrors.totp_invalid({ errors });
 }

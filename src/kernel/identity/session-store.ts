@@ -11,11 +11,12 @@ export interface SessionView {
   createdAt: string;
   lastUsedAt: string;
   expiresAt: string;
+  version: number;
 }
 
 const viewColumns = `id, method, user_agent as "userAgent", address,
   acting_tenant_id as "tenantId", created_at as "createdAt", last_used_at as "lastUsedAt",
-  expires_at as "expiresAt"`;
+  expires_at as "expiresAt", version`;
 
 export interface NewSession {
   id: string;
@@ -115,7 +116,8 @@ export async function rotateSession(tx: Transaction, row: Rotation): Promise<voi
   await tx.query(
     `update platform.session
         set acting_tenant_id = $2, refresh_hash = $3, refresh_generation = $4, user_agent = $5,
-            address = $6, last_used_at = $7::timestamptz, expires_at = $8::timestamptz
+            address = $6, last_used_at = $7::timestamptz, expires_at = $8::timestamptz,
+            version = version + 1
       where id = $1`,
     [
       row.id,
@@ -143,6 +145,39 @@ export async function listSessions(
     [page.userId, page.now, page.limit, page.after?.[0] ?? null, page.after?.[1] ?? null],
   );
   return rows;
+}
+
+export interface OwnSession {
+  id: string;
+  userId: string;
+  now: string;
+}
+
+/** One of the user's live sessions; null when there is no such. */
+export async function findSession(
+  tx: Transaction,
+  { id, userId, now }: OwnSession,
+): Promise<SessionView | null> {
+  const { rows } = await tx.query<SessionView>(
+    `select ${viewColumns} from platform.session
+      where id = $1 and user_id = $2 and revoked_at is null and expires_at > $3::timestamptz`,
+    [id, userId, now],
+  );
+  return rows[0] ?? null;
+}
+
+/** The same, locked until the transaction ends. */
+export async function lockOwnSession(
+  tx: Transaction,
+  { id, userId, now }: OwnSession,
+): Promise<SessionView | null> {
+  const { rows } = await tx.query<SessionView>(
+    `select ${viewColumns} from platform.session
+      where id = $1 and user_id = $2 and revoked_at is null and expires_at > $3::timestamptz
+        for update`,
+    [id, userId, now],
+  );
+  return rows[0] ?? null;
 }
 
 /** Revokes one of the user's live sessions; null when there is no such. */
@@ -189,5 +224,13 @@ export async function deleteEndedSessions(
         limit $2 for update skip locked)`,
     [before, limit],
   );
+  return rowCount;
+}
+
+/** All that act in a tenant, live or not; answers how many. */
+export async function deleteSessionsOfTenant(tx: Transaction, tenantId: string): Promise<number> {
+  const { rowCount } = await tx.query("delete from platform.session where acting_tenant_id = $1", [
+    tenantId,
+  ]);
   return rowCount;
 }

@@ -3,10 +3,9 @@ import { audit } from "../audit/audit.ts";
 import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Db, PlatformTx, Tx } from "../db/types.ts";
 import type { Problem } from "../errors.ts";
-import type { Random } from "../random.ts";
+import { isUuid, type Random } from "../random.ts";
 import * as tenants from "../tenancy/store.ts";
 import type { TenantRow } from "../tenancy/store.ts";
-import { isUuid } from "../tenancy/slugs.ts";
 import { identityErrors } from "./errors.ts";
 import { refreshTokenTtlMs, sessionTtlMs } from "./lifetimes.ts";
 import { listOwnMemberships } from "./member-store.ts";
@@ -17,6 +16,7 @@ import type { SessionMethod, SessionRow, SessionView } from "./session-store.ts"
 import type { Tokens } from "./tokens.ts";
 import type { Client, SignedIn } from "./types.ts";
 import { findUser, lockUser, setLastTenant, type UserRow, userView } from "./user-store.ts";
+import { atVersion } from "./versions.ts";
 
 /** A person's live sessions; signing in once more ends the oldest. */
 const sessionsAtMost = 100;
@@ -276,6 +276,29 @@ export function listSessions(
   page: { userId: string; limit: number; after: [createdAt: string, id: string] | null },
 ): Promise<SessionView[]> {
   return store.listSessions(tx, { ...page, now: isoNow(deps.clock) });
+}
+
+/** One of one's own live sessions; null when there is no such. */
+export function findOwnSession(
+  tx: Tx,
+  deps: Pick<SessionDeps, "clock">,
+  which: { userId: string; id: string },
+): Promise<SessionView | null> {
+  return store.findSession(tx, { ...which, now: isoNow(deps.clock) });
+}
+
+/**
+ * Takes one of one's own sessions back if it is still at `version` (null for any). Throws
+ * ERR_REQUEST_NOT_FOUND when there is no such live session.
+ */
+export async function revokeOwnSession(
+  tx: Tx,
+  deps: Pick<SessionDeps, "clock" | "revocations">,
+  { userId, id, version }: { userId: string; id: string; version: number | null },
+): Promise<void> {
+  const found = await store.lockOwnSession(tx, { id, userId, now: isoNow(deps.clock) });
+  const { id: sessionId } = atVersion(found, version);
+  await endSession(tx, deps, { userId, sessionId, because: "revoked" });
 }
 
 /** Ends one of one's own sessions; null when there is no such live session. */

@@ -6,7 +6,7 @@ import {
   importJWK,
   type JWK,
 } from "jose";
-import { audit } from "../audit/audit.ts";
+import { auditPlatform } from "../audit/platform.ts";
 import { type Clock, isoNow } from "../clock.ts";
 import type { Db, Transaction, Tx } from "../db/types.ts";
 import type { Sealer } from "../secrets/seal.ts";
@@ -292,7 +292,7 @@ export async function rotateSigningKey(
   const kid = await newKey(tx, deps, times);
   const [row] = await store.listSigningKeys(tx, 1);
   const after = statusOf(row as SigningKeyRow, nowMs);
-  audit(tx, {
+  auditPlatform(tx, {
     action: "signing_key.rotate",
     resource: { type: "signing_key", id: kid },
     before: statusOf(newest, nowMs),

@@ -30,6 +30,7 @@ const people: Record<string, Record<string, unknown>> = {
 const policies = {
   for: (name: string) => ({
     name,
+    refuses: () => false,
     execute: <T>(call: (signal: AbortSignal) => Promise<T>) => call(new AbortController().signal),
   }),
 };

@@ -1,11 +1,11 @@
 import { isoNow } from "../clock.ts";
-import { audit } from "../audit/audit.ts";
 import type { PlatformTx } from "../db/types.ts";
 import * as tenants from "../tenancy/store.ts";
 import type { TenantRow } from "../tenancy/store.ts";
 import { normalEmail } from "./emails.ts";
 import { identityErrors } from "./errors.ts";
 import { insertMembership } from "./member-store.ts";
+import { auditNewMember } from "./members.ts";
 import type { SsoClaims } from "./oidc.ts";
 import { enterAs, findStanding, openSession, type SessionDeps, type Standing } from "./sessions.ts";
 import type { Client, SignedIn } from "./types.ts";
@@ -94,11 +94,7 @@ async function joinMapped(
   const inTenant = await enterAs(tx, user, tenant, client);
   const row = { userId: user.id, role: "user", now: isoNow(deps.clock) };
   if (await insertMembership(inTenant, row)) {
-    audit(inTenant, {
-      action: "member.create",
-      resource: { type: "member", id: user.id },
-      after: { email: user.email, role: "user", by: "single sign-on" },
-    });
+    auditNewMember(inTenant, user, { role: "user", by: "single sign-on" });
   }
   // A membership that was there keeps its role; one that was deactivated lets nobody in.
   return findStanding(tx, user, tenant.id);

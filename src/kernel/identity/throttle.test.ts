@@ -93,6 +93,20 @@ test("a forgiven attempt leaves no trace", async (t) => {
   }
 });
 
+// Guards against a wait for what was no failure, and against one that ends because of it.
+test("forgiving ends the block of its own attempt and no other's", async (t) => {
+  const { throttle, clock } = await startIdentity(t);
+  const begin = () => throttle.begin("a@example.com", "192.0.2.1");
+  for (let i = 0; i < 10; i += 1) await begin();
+  clock.advance(1_000);
+  await throttle.forgive(await begin());
+  const slow = await begin();
+  clock.advance(2_000);
+  await begin();
+  await throttle.forgive(slow);
+  await assert.rejects(begin(), { code: "ERR_IDENTITY_TOO_MANY_ATTEMPTS" });
+});
+
 // Guards against an IPv6 subscriber with 2^64 addresses to guess from.
 test("addresses count by what one subscriber has", () => {
   assert.equal(networkOf("::ffff:192.0.2.1"), "192.0.2.1");

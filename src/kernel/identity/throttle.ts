@@ -31,6 +31,8 @@ const trustMs = 30 * 24 * 60 * 60_000;
 /** An attempt that has been counted before anybody knows how it ends. */
 export interface Attempt {
   readonly keys: ReadonlyMap<Counter, Buffer>;
+  /** What each counter stood at with it. */
+  readonly failures: ReadonlyMap<Counter, number>;
 }
 
 export interface Throttle {
@@ -47,27 +49,35 @@ export interface Throttle {
    * that exists writes an audit record, and one that does not exist must not answer sooner.
    */
   fail(tx: Transaction, attempt: Attempt): void;
-  /** The attempt proved nothing (the server was busy, a second factor is missing): uncounts it. */
-  forgive(attempt: Attempt): Promise<void>;
+  /**
+   * The attempt proved nothing (the server was busy, a second factor is missing): uncounts it, in a
+   * transaction of its own unless one is given.
+   */
+  forgive(attempt: Attempt, tx?: Transaction): Promise<void>;
 }
 
-/** Runs work between counting an attempt and knowing how it ends; an error proves nothing. */
+/**
+ * Runs work between counting an attempt and knowing how it ends. An error proves nothing, unless it
+ * is one of those that say the guess was `wrong`.
+ */
 export async function orForgive<T>(
   throttle: Throttle,
   attempt: Attempt,
   work: () => Promise<T>,
+  wrong: readonly { code: string }[] = [],
 ): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    await throttle.forgive(attempt);
+    const { code } = error as { code?: unknown };
+    if (!wrong.some((one) => one.code === code)) await throttle.forgive(attempt);
     throw error;
   }
 }
 
 /** Counts in the database, so that all servers count together. */
 export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttle {
-  const lock = async (tx: Transaction, attempt: Attempt) => {
+  const lock = async (tx: Transaction, attempt: Pick<Attempt, "keys">) => {
     const nowMs = clock.nowMs();
     const keys = [...attempt.keys.values()].sort(Buffer.compare);
     const times = { now: isoOf(nowMs), forgetAt: isoOf(nowMs + forgetMs) };
@@ -85,12 +95,14 @@ export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttl
     const changes = [...found].map(([counter, row]) => {
       const cleared = success && counter !== "address";
       const failures = cleared ? 0 : Math.max(0, row.failures - 1);
-      const blocked = failures >= rules[counter].free ? row.blockedUntilMs : nowMs;
+      // It began unblocked: where nobody has failed since, the block is its own.
+      const isOwn = row.failures === attempt.failures.get(counter);
+      const isFree = failures < rules[counter].free || isOwn;
       const trusted = row.trusted || (success && counter === "pair");
       return {
         key: row.key,
         failures,
-        blockedUntil: isoOf(blocked),
+        blockedUntil: isoOf(isFree ? nowMs : row.blockedUntilMs),
         trusted,
         forgetAt: isoOf(nowMs + (trusted ? trustMs : forgetMs)),
       };
@@ -100,14 +112,17 @@ export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttl
 
   return {
     async begin(account, address) {
-      const attempt = { keys: keysOf(account, address) };
-      const waitMs = await db.inPlatform(async (tx) => {
-        const { nowMs, found } = await lock(tx, attempt);
+      const keys = keysOf(account, address);
+      const { before, waitMs } = await db.inPlatform(async (tx) => {
+        const { nowMs, found } = await lock(tx, { keys });
         const blockedMs = blockedForMs(found, nowMs);
         if (blockedMs === 0) await writeThrottles(tx, countFailure(found, nowMs));
-        return blockedMs;
+        return { before: found, waitMs: blockedMs };
       });
-      if (waitMs === 0) return attempt;
+      if (waitMs === 0) {
+        const counted = [...before].map(([counter, row]) => [counter, row.failures + 1] as const);
+        return { keys, failures: new Map(counted) };
+      }
       const seconds = Math.ceil(waitMs / 1000);
       throw identityErrors.too_many_attempts({
         detail: `Try again in ${seconds} s`,
@@ -116,21 +131,22 @@ export function createThrottle({ db, clock }: { db: Db; clock: Clock }): Throttl
     },
     fail: (tx, attempt) => tx.defer(touchThrottle(attempt.keys.get("pair") as Buffer)),
     succeed: (tx, attempt) => uncount(tx, attempt, true),
-    forgive: (attempt) => db.inPlatform((tx) => uncount(tx, attempt, false)),
+    forgive: (attempt, tx) =>
+      tx ? uncount(tx, attempt, false) : db.inPlatform((own) => uncount(own, attempt, false)),
   };
+}
 
-  function countFailure(found: ReadonlyMap<Counter, ThrottleRow>, nowMs: number) {
-    return [...found].map(([counter, row]) => {
-      const failures = row.failures + 1;
-      return {
-        key: row.key,
-        failures,
-        blockedUntil: isoOf(nowMs + blockMs(counter, failures)),
-        trusted: row.trusted,
-        forgetAt: isoOf(nowMs + (row.trusted ? trustMs : forgetMs)),
-      };
-    });
-  }
+function countFailure(found: ReadonlyMap<Counter, ThrottleRow>, nowMs: number) {
+  return [...found].map(([counter, row]) => {
+    const failures = row.failures + 1;
+    return {
+      key: row.key,
+      failures,
+      blockedUntil: isoOf(nowMs + blockMs(counter, failures)),
+      trusted: row.trusted,
+      forgetAt: isoOf(nowMs + (row.trusted ? trustMs : forgetMs)),
+    };
+  });
 }
 
 /** How long the failure number `failures` blocks. */

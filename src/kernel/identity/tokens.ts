@@ -1,8 +1,7 @@
 import { errors, jwtVerify, SignJWT } from "jose";
 import type { Clock } from "../clock.ts";
 import type { Problem } from "../errors.ts";
-import type { Random } from "../random.ts";
-import { isUuid } from "../tenancy/slugs.ts";
+import { isUuid, type Random } from "../random.ts";
 import { identityErrors } from "./errors.ts";
 import { accessTokenTtlMs, clockToleranceMs } from "./lifetimes.ts";
 import type { KeyRing } from "./signing-keys.ts";

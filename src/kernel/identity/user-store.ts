@@ -95,6 +95,13 @@ export async function setLastTenant(tx: Transaction, id: string, tenantId: strin
   );
 }
 
+/** Of everybody who was last in a tenant that is gone. */
+export async function forgetLastTenant(tx: Transaction, tenantId: string): Promise<void> {
+  await tx.query("update platform.app_user set last_tenant = null where last_tenant = $1", [
+    tenantId,
+  ]);
+}
+
 /** Null when there is no such user. */
 export async function setUserFlags(
   tx: Transaction,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertSlug, isUuid, slugOf } from "./slugs.ts";
+import { Problem } from "../errors.ts";
+import { assertSlug, slugOf } from "./slugs.ts";
 
 // Guards against names of which no valid slug can be made.
 test("a slug is made of any name and is always one", () => {
@@ -24,6 +25,25 @@ test("typed slugs are checked", () => {
   for (const slug of [...bad, "019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a", "ab\n"]) {
     assert.throws(() => assertSlug(slug), { code: "ERR_TENANCY_INVALID_SLUG" }, slug);
   }
-  assert.equal(isUuid("019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a"), true);
-  assert.equal(isUuid("019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a\n"), false);
+});
+
+// Guards against a tenant whose address reads like a part of the platform.
+test("a reserved slug is refused, and none is made of a name", () => {
+  for (const slug of ["platform", "admin", "api", "system", "www"]) {
+    assert.throws(
+      () => assertSlug(slug, "/tenant/slug"),
+      (error) => {
+        assert.ok(error instanceof Problem);
+        assert.equal(error.code, "ERR_TENANCY_RESERVED_SLUG");
+        assert.deepEqual(
+          error.options.errors?.map(({ path }) => path),
+          ["/tenant/slug"],
+        );
+        return true;
+      },
+    );
+    assertSlug(slugOf(slug.toUpperCase()));
+    assertSlug(`${slug}-ltd`);
+  }
+  assert.equal(slugOf("API"), "api-tenant");
 });

@@ -17,13 +17,24 @@ const columns = `id, slug, name, isolation, active, version, created_at as "crea
 
 /** Null for a tenant that is not there, is not active, or was deleted. One flight. */
 export async function readTenantRef(db: Db, id: string): Promise<TenantRef | null> {
-  const { rows } = await db.query<TenantRef>(
+  const known = await readKnownTenant(db, id);
+  return known?.active ? known.ref : null;
+}
+
+export interface KnownTenant {
+  ref: TenantRef;
+  active: boolean;
+}
+
+/** Null for a tenant that is not there or was deleted. One flight. */
+export async function readKnownTenant(db: Db, id: string): Promise<KnownTenant | null> {
+  const { rows } = await db.query<{ isolation: Isolation; active: boolean }>(
     { id, isolation: "shared" },
-    `select id, isolation from platform.tenant
-      where id = $1 and active and deleted_at is null`,
+    "select isolation, active from platform.tenant where id = $1 and deleted_at is null",
     [id],
   );
-  return rows[0] ?? null;
+  const [row] = rows;
+  return row ? { ref: { id, isolation: row.isolation }, active: row.active } : null;
 }
 
 /** Active tenants by id, for work that goes through all of them one by one. */
@@ -139,5 +150,37 @@ export async function markTenantDeleted(tx: Transaction, id: string): Promise<vo
         set active = false, deleted_at = now(), version = version + 1, updated_at = now()
       where id = $1`,
     [id],
+  );
+}
+
+/** Deleted tenants that may have something left, by id. */
+export async function listTenantsToErase(
+  tx: Transaction,
+  { afterId, limit }: { afterId: string | null; limit: number },
+): Promise<string[]> {
+  const { rows } = await tx.query<{ id: string }>(
+    `select id from platform.tenant
+      where deleted_at is not null and erased_at is null and ($1::uuid is null or id > $1::uuid)
+      order by id limit $2`,
+    [afterId, limit],
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Takes from a deleted tenant's row what is not needed to keep its slug. */
+export async function blankTenant(tx: Transaction, id: string): Promise<void> {
+  await tx.query(
+    `update platform.tenant set name = 'Erased', settings = '{}'
+      where id = $1 and deleted_at is not null`,
+    [id],
+  );
+}
+
+/** From now on nobody looks for what it may have left. */
+export async function markTenantErased(tx: Transaction, id: string, now: string): Promise<void> {
+  await tx.query(
+    `update platform.tenant set erased_at = $2::timestamptz
+      where id = $1 and deleted_at is not null`,
+    [id, now],
   );
 }

@@ -7,6 +7,15 @@ export interface TenantRef {
   readonly isolation: Isolation;
 }
 
+/**
+ * The platform itself, where a tenant is asked for: the nil UUID (RFC 9562), which no tenant has.
+ * Its audit is that of what belongs to no tenant.
+ */
+export const thePlatform: TenantRef = {
+  id: "00000000-0000-0000-0000-000000000000",
+  isolation: "shared",
+};
+
 /** Who is answerable for a change. */
 export interface Actor {
   readonly kind: "user" | "api_key" | "system";

@@ -1,0 +1,267 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { readFile, rename, rm, stat } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { CommandError, UsageError } from "./errors.ts";
+import { textOf } from "./options.ts";
+import { orderFilters, orderQuery } from "./orders-desk.ts";
+import { idOf } from "./orders-names.ts";
+import type { Progress } from "./output.ts";
+import { readStdin } from "./prompt.ts";
+import { type Column, formatTable } from "./table.ts";
+import { path } from "./transport.ts";
+import type { CommandSpec, Invocation, OptionSpec } from "./types.ts";
+
+/** A large file is written to the database while its sender waits. */
+const importTimeoutMs = 290_000;
+
+const output = (unlessGiven: string): OptionSpec => ({
+  flags: "--output <file>",
+  summary: `where to write it, - for standard output; ${unlessGiven} unless given`,
+});
+
+/** A file on its way up, whose bytes the bar counts as they are taken. */
+function uploaded(file: Readable, progress: Progress): ReadableStream {
+  let bytes = 0;
+  const counted = async function* () {
+    for await (const chunk of file as AsyncIterable<Buffer>) {
+      yield chunk;
+      bytes += chunk.length;
+      progress.update(bytes);
+    }
+  };
+  return Readable.toWeb(Readable.from(counted(), { objectMode: false })) as ReadableStream;
+}
+
+async function openFile(name: string, { surroundings }: Invocation) {
+  if (name === "-") return { file: surroundings.stdin as Readable, sizeBytes: null };
+  const found = await stat(name).catch((error: Error) => {
+    throw new CommandError(`${name} can't be read (${error.message})`);
+  });
+  if (!found.isFile()) throw new CommandError(`${name} is no file`);
+  return { file: createReadStream(name), sizeBytes: found.size };
+}
+
+interface Report {
+  rows: number;
+  created: number;
+  updated: number;
+  unchanged: number;
+  failed: number;
+  dryRun: boolean;
+  errors: Record<string, unknown>[];
+  errorsOmitted: number;
+}
+
+const errorColumns: readonly Column[] = [
+  { title: "Line", value: "line" },
+  { title: "Column", value: "column" },
+  { title: "Value", value: "value" },
+  { title: "What is wrong", value: "message" },
+];
+const errorsShown = 20;
+
+const importProducts: CommandSpec = {
+  name: "import <file>",
+  summary: "make and change products from a CSV file, or - for standard input",
+  options: [
+    { flags: "--dry-run", summary: "only say what it would do" },
+    { flags: "--partial", summary: "import the good rows although others are bad" },
+  ],
+  help:
+    "The first line names the columns: sku, title, priceMinor, vatRate and, if the file has\n" +
+    "them, ingredients, allergens (milk;eggs), stock and active. Rows that are left out end\n" +
+    "the command with exit code 1.",
+  async run(invocation) {
+    const { client, args, options, out } = invocation;
+    const { file, sizeBytes } = await openFile(args[0] as string, invocation);
+    const progress = out.progress("Sending", sizeBytes);
+    const query = { dryRun: options.dryRun === true, partial: options.partial === true };
+    let report: Report;
+    try {
+      report = await client.call<Report>({
+        method: "POST",
+        path: "/products/import",
+        query,
+        headers: { "content-type": "text/csv" },
+        body: uploaded(file, progress),
+        isCreation: true,
+        timeoutMs: importTimeoutMs,
+      });
+    } finally {
+      progress.end();
+      file.destroy();
+    }
+    out.result(report, () => showReport(invocation, report));
+    if (report.failed > 0) {
+      throw new CommandError(`${report.failed} of ${report.rows} rows were left out`);
+    }
+  },
+};
+
+function showReport({ out }: Invocation, report: Report): void {
+  const { created, updated, unchanged, dryRun, errors } = report;
+  const shown = errors.slice(0, errorsShown);
+  if (shown.length > 0) {
+    const heading = (text: string) => out.paint("bold", text);
+    for (const text of formatTable(errorColumns, shown, { heading })) out.line(text);
+    const more = errors.length - shown.length + report.errorsOmitted;
+    if (more > 0) out.note(`and ${more} more: --json shows the first thousand`);
+  }
+  const counts = `${created} made, ${updated} changed, ${unchanged} as they were`;
+  if (dryRun) out.note(`It would be: ${counts}. Nothing was changed.`);
+  else out.success(`Imported: ${counts}`);
+}
+
+const exportOrders: CommandSpec = {
+  name: "export",
+  summary: "write orders as CSV, one row for each line of an order",
+  options: [...orderFilters, output("standard output")],
+  async run(invocation) {
+    const call = { path: "/orders/export.csv", query: await orderQuery(invocation) };
+    await save(invocation, call, textOf(invocation.options, "output") ?? "-");
+  },
+};
+
+const label: CommandSpec = {
+  name: "label <product>",
+  summary: "print the label of a product, by SKU or id, as a PDF",
+  options: [
+    output("label-SKU.pdf"),
+    { flags: "--shop <shop>", summary: "print this one's name and address, by name or id" },
+    { flags: "--price", summary: "print the price too" },
+    { flags: "--size <size>", summary: "width and height in millimetres: 100x62" },
+    { flags: "--small-pack", summary: "the pack is small, so the letters may be" },
+    {
+      flags: "--acknowledge-allergens",
+      summary: "although the ingredients name allergens that the product does not have",
+    },
+  ],
+  async run(invocation) {
+    const { client, args, options } = invocation;
+    const id = await idOf(client, "product", args[0] as string);
+    const shop = textOf(options, "shop");
+    const query = {
+      ...(shop !== undefined && { shopId: await idOf(client, "shop", shop) }),
+      ...(textOf(options, "size") !== undefined && { size: textOf(options, "size") }),
+      price: options.price === true,
+      smallPack: options.smallPack === true,
+      acknowledgeAllergens: options.acknowledgeAllergens === true,
+    };
+    const call = { path: path`/products/${id}/label.pdf`, query };
+    await save(invocation, call, textOf(options, "output"));
+  },
+};
+
+const invoice: CommandSpec = {
+  name: "invoice <order>",
+  summary: "print the invoice of an order, by number or id, as a PDF",
+  options: [output("invoice-NUMBER.pdf")],
+  async run(invocation) {
+    const { client, args, options } = invocation;
+    const id = await idOf(client, "order", args[0] as string);
+    const call = { path: path`/orders/${id}/invoice.pdf` };
+    await save(invocation, call, textOf(options, "output"));
+  },
+};
+
+/**
+ * Writes an answer to standard output or a file, by default under the name that the server gives;
+ * a file is whole, or not there at all.
+ */
+async function save(
+  { client, out }: Invocation,
+  call: { path: string; query?: Record<string, string | number | boolean | undefined> },
+  wanted: string | undefined,
+): Promise<void> {
+  const answer = await client.open({ ...call, headers: { accept: "*/*" } });
+  // A bar would be torn by what is written if both went to the same terminal.
+  const isQuiet = wanted === "-" && out.isTerminal;
+  const progress = isQuiet ? null : out.progress("Received bytes:", null);
+  let bytes = 0;
+  const counted = async function* () {
+    for await (const chunk of answer.body ?? []) {
+      bytes += chunk.length;
+      progress?.update(bytes);
+      yield chunk;
+    }
+  };
+  const file = wanted ?? nameOf(answer);
+  try {
+    if (file === "-") for await (const chunk of counted()) await out.raw(chunk);
+    else await writeWhole(file, counted());
+  } finally {
+    progress?.end();
+  }
+  if (file !== "-")
+    out.result({ file, bytes }, () => out.success(`Wrote ${file} (${bytes} bytes)`));
+}
+
+async function writeWhole(file: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const part = `${file}.part`;
+  try {
+    await pipeline(Readable.from(chunks), createWriteStream(part));
+    await rename(part, file);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+}
+
+/** Only a plain name: a server must not choose the folder. */
+function nameOf(answer: Response): string {
+  const given = /filename="([\w.-]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1];
+  if (given === undefined || given.startsWith(".")) throw new UsageError("Say with --output where");
+  return given;
+}
+
+const syncColumns: readonly Column[] = [
+  { title: "Type", value: "type" },
+  { title: "Key", value: "key" },
+  { title: "Outcome", value: "outcome" },
+  { title: "Id", value: "id" },
+  { title: "Version", value: "version" },
+  {
+    title: "Why",
+    value: ({ problem }) => (problem as { detail?: string } | undefined)?.detail ?? "",
+  },
+];
+
+const sync: CommandSpec = {
+  name: "sync <file>",
+  summary: "bring in what a till did offline, from a JSON file or - for standard input",
+  help: 'The file holds {"items": […]}, as POST /orders/sync takes it, or the list alone.',
+  async run({ client, args, out, surroundings }) {
+    const [file = ""] = args;
+    const text = file === "-" ? await readStdin(surroundings.stdin) : await readFile(file, "utf8");
+    const body = parsed(text);
+    const answer = await client.call<{ items: Record<string, unknown>[] }>({
+      method: "POST",
+      path: "/orders/sync",
+      body: Array.isArray(body) ? { items: body } : body,
+    });
+    const { items } = answer;
+    out.result(answer, () => out.page(syncColumns, { items, nextCursor: null }));
+    const left = items.filter(({ outcome }) => outcome === "conflict" || outcome === "refused");
+    if (left.length > 0) {
+      throw new CommandError(`${left.length} of ${items.length} were not applied`);
+    }
+  },
+};
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`No JSON: ${(error as Error).message}`);
+  }
+}
+
+/** What goes through files: products in, orders and documents out, a till's batches in. */
+export const fileCommands: readonly CommandSpec[] = [
+  importProducts,
+  exportOrders,
+  label,
+  invoice,
+  sync,
+];

@@ -77,12 +77,16 @@ test("a tenant's override beats one for all, and that the environment", async (t
   await set(db, flags, "from_env", false, ada);
   assert.equal(flags.isOn("from_env", ada), false);
   assert.equal(flags.isOn("from_env", bob), true);
-  assert.deepEqual(flags.get("from_env"), {
+  const status = flags.get("from_env");
+  assert.deepEqual(status, {
     name: "from_env",
     on: true,
     source: "environment",
     tenants: [{ tenantId: ada, on: false }],
+    version: status?.version,
   });
+  assert.ok((status?.version ?? 0) > 1, "and 1 is the version of what nobody overrides");
+  assert.equal(flags.get("off_in_env")?.version, 1);
   await set(db, flags, "from_env", null, ada);
   await set(db, flags, "from_env", null, ada);
   assert.equal(flags.isOn("from_env", ada), true);
@@ -146,6 +150,19 @@ test("what is rolled back never was", async (t) => {
   assert.equal(flags.isOn("beta"), false);
   await flags.load();
   assert.deepEqual(flags.get("beta"), null);
+});
+
+// Guards against a flag that is listed for ever because the one tenant it was for is gone.
+test("a flag goes with the last tenant that overrides it, and can be made anew", async (t) => {
+  const { db, make } = await start(t);
+  const flags = make();
+  await set(db, flags, "beta", true, ada);
+  await db.inPlatform((tx) => tx.query("delete from platform.tenant where id = $1", [ada]));
+  await flags.load();
+  assert.equal(flags.get("beta"), null);
+  assert.equal(await db.inPlatform((tx) => flags.lock(tx, "beta")), null);
+  await set(db, flags, "beta", true);
+  assert.equal(flags.isOn("beta"), true);
 });
 
 // Guards against names and tenants that mean nothing, and against overrides without end.

@@ -1,4 +1,5 @@
 import type { Db } from "../db/types.ts";
+import type { Faults } from "../resilience/faults.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import * as store from "./store.ts";
 import type { Broker, EventEnvelope, StoredEvent } from "./types.ts";
@@ -10,6 +11,7 @@ export interface PublisherOptions {
   db: Db;
   broker: Broker;
   metrics: Metrics;
+  faults?: Pick<Faults, "at">;
 }
 
 /** Webhooks and the broker are not told who owns a resource: that is for readers' permissions. */
@@ -62,6 +64,7 @@ export function createPublisher({
   db,
   broker,
   metrics,
+  faults,
 }: PublisherOptions): (signal: AbortSignal) => Promise<boolean> {
   const published = metrics.counter("events_published_total", "Events given to the broker", [
     "result",
@@ -83,6 +86,7 @@ export function createPublisher({
       });
       published.inc({ result: "confirmed" }, done.length);
       published.inc({ result: "failed" }, wave.length - done.length);
+      await faults?.at("events.publish.confirmed");
       const seqs = done.map(({ seq }) => seq);
       if (seqs.length > 0) await db.inPlatform((tx) => store.deletePointers(tx, seqs));
     }

@@ -1,4 +1,5 @@
 import type pg from "pg";
+import type { Faults } from "../resilience/faults.ts";
 
 /** "PLIM" and "rely" as numbers: held for as long as a connection is the relay's. */
 const leaderLock = "1347176781, 1919249529";
@@ -43,12 +44,14 @@ export interface Relayed {
  * Hands out one tenant's waiting events in one transaction: gives positions in pointer order, plans
  * a delivery for every endpoint that wants an event, marks the endpoints due, tells listeners, and
  * keeps (for the broker) or drops the pointers. It runs on the connection that holds the leader's
- * lock, so a relay that has lost its lock has lost its transaction too. Progress events go only to
- * endpoints that name them; a ping only to its own.
+ * lock, so a relay that has lost its lock has lost its transaction too. An endpoint gets nothing
+ * that is older than itself. Progress events go only to endpoints that name them; a ping only to
+ * its own.
  */
 export async function relayTenant(
   client: pg.Client,
   work: { tenantId: string; toSeq: string; limit: number; keep: boolean; nowIso: string },
+  faults?: Pick<Faults, "at">,
 ): Promise<Relayed> {
   await client.query("begin");
   try {
@@ -70,6 +73,7 @@ export async function relayTenant(
         values: [work.tenantId],
       });
     }
+    await faults?.at("events.relay.commit");
     await client.query("commit");
     return relayed;
   } catch (error) {
@@ -88,7 +92,7 @@ with pointer as materialized (
 ), stamped as (
   update platform.event e set position = p.position from pointer p
    where e.tenant_id = $1::uuid and e.id = p.event_id
-  returning e.id, e.type, e.resource_type, e.resource_id, e.position
+  returning e.id, e.type, e.resource_type, e.resource_id, e.position, e.occurred_at
 ), kept as (
   update platform.outbox o set position = p.position from pointer p
    where o.seq = p.seq and $4::boolean
@@ -100,6 +104,7 @@ with pointer as materialized (
   select w.tenant_id, w.id, s.id, s.type, s.resource_type, s.resource_id, s.position,
     $5::timestamptz
   from stamped s join platform.webhook_endpoint w on w.tenant_id = $1::uuid and w.active
+    and w.created_at <= s.occurred_at
     and case s.type
       when 'webhook.ping' then s.resource_id = w.id::text
       when 'job.progress' then s.type = any(w.events)

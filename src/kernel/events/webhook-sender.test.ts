@@ -144,6 +144,44 @@ test("what a dead sender had leased is sent by another when the lease is over", 
   assert.deepEqual(numbersOf(receiver), [1]);
 });
 
+// Guards against a dead host that uses up the attempts of what waits for it, or is hammered.
+test("while a host's breaker is open its deliveries wait, and fail no more", async (t) => {
+  const receiver = await startReceiver(t);
+  const house = await webhookHouse(t, [receiver]);
+  const { clock, policies } = house;
+  const [tenant, other] = [await house.tenant(), await house.tenant()];
+  const sick = await addEndpoint(house, tenant, receiver.url);
+  receiver.answer(503);
+  for (let n = 1; n <= 5; n += 1) await tellOrder(house, tenant, n, `${n}`);
+  await house.settle();
+  assert.equal(receiver.received.length, 5);
+  assert.equal(policies.list()[0]?.state, "OPEN");
+  const late = await addEndpoint(house, tenant, receiver.url);
+  await tellOrder(house, tenant, 6, "6");
+  await house.settle();
+  assert.equal(receiver.received.length, 5, "nobody asked");
+  for (const { id } of [sick, late]) {
+    const [delivery] = await deliveriesOf(house, tenant, id);
+    assert.deepEqual([delivery?.state, delivery?.attempts], ["pending", 0]);
+  }
+  receiver.answer(200);
+  await addEndpoint(house, other, receiver.url);
+  await tellOrder(house, other, 100);
+  await house.settle();
+  assert.deepEqual(numbersOf(receiver).slice(5), [100], "another tenant's goes out meanwhile");
+  clock.advance(30_000);
+  await house.settle();
+  const delivered = numbersOf(receiver).slice(6);
+  assert.deepEqual(
+    delivered.toSorted((a, b) => a - b),
+    [1, 2, 3, 4, 5, 6, 6],
+  );
+  for (const { id } of [sick, late]) {
+    const deliveries = await deliveriesOf(house, tenant, id);
+    assert.ok(deliveries.every(({ state }) => state === "delivered"));
+  }
+});
+
 // Guards against attempts that are counted as failures because the server was stopping.
 test("a delivery that a stop interrupts is no attempt and is sent again", async (t) => {
   const receiver = await startReceiver(t);

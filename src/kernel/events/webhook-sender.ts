@@ -3,8 +3,10 @@ import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Db, Tx } from "../db/types.ts";
 import { startLoop } from "../jobs/loop.ts";
 import type { Random } from "../random.ts";
+import type { Faults } from "../resilience/faults.ts";
 import type { Outgoing } from "../resilience/outgoing.ts";
 import type { OutgoingResponse } from "../resilience/outgoing-response.ts";
+import { refusedForMs } from "../resilience/policy-types.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -26,6 +28,7 @@ export interface SenderOptions {
   random: Random;
   log: Logger;
   metrics: Metrics;
+  faults?: Faults;
   /** Endpoints served at a time. Default 32. */
   endpointsAtOnce?: number;
   /** How often to look for endpoints whose time has come. Default 500. */
@@ -70,18 +73,24 @@ async function excerptOf(response: OutgoingResponse): Promise<string> {
   return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
 }
 
+/** Nothing was sent: the host's breaker is open, or as much is under way to it as may be. */
+interface Held {
+  waitMs: number;
+}
+
 async function attempt(
-  { outgoing, clock }: SenderOptions,
+  { outgoing, clock, faults }: SenderOptions,
   { endpoint, secrets }: Work,
   { event }: queue.Head,
   signal: AbortSignal,
-): Promise<rules.AttemptOutcome> {
+): Promise<rules.AttemptOutcome | Held> {
   const body = JSON.stringify(envelopeOf(event));
   const timestampSeconds = Math.floor(clock.nowMs() / 1_000);
   const signed = rules.signedHeaders({ id: event.id, timestampSeconds, body }, secrets);
   const startedMs = clock.monotonicMs();
   const latency = () => clock.monotonicMs() - startedMs;
   try {
+    await faults?.at("webhooks.send", signal);
     const response = await outgoing.fetch(endpoint.url, {
       method: "POST",
       headers: {
@@ -89,9 +98,10 @@ async function attempt(
         "user-agent": "Plimsoll-Webhooks/1",
         ...signed,
       },
-      body,
+      body: faults ? await faults.corrupt("webhooks.send", body) : body,
       timeoutMs: answerTimeoutMs,
       maxRedirects: 0,
+      tenantId: event.tenantId,
       signal,
     });
     const latencyMs = latency();
@@ -100,6 +110,8 @@ async function attempt(
     const retryAfterMs = rules.retryAfter(response.headers["retry-after"], clock.nowMs());
     return { status: response.status, error: null, latencyMs, excerpt, retryAfterMs };
   } catch (error) {
+    const waitMs = refusedForMs(error);
+    if (waitMs !== null) return { waitMs };
     const { code, message } = error as { code?: string; message: string };
     const text = (code ? `${code}: ${message}` : message).slice(0, 500);
     return { status: null, error: text, latencyMs: latency(), excerpt: null, retryAfterMs: null };
@@ -124,6 +136,15 @@ async function load(options: SenderOptions, tx: Tx, endpointId: string): Promise
   return { endpoint, heads, secrets: old === null ? [current] : [current, old] };
 }
 
+/** What a round met. */
+interface Round {
+  /** Those that were sent, or tried to be, each with its outcome. */
+  heads: readonly queue.Head[];
+  outcomes: readonly rules.AttemptOutcome[];
+  /** How long what was held back has to wait. */
+  waitMs: number;
+}
+
 /**
  * Writes down what a round met, and gives the lease back. Whoever changes an endpoint and its
  * deliveries locks the endpoint first, then deliveries, then what is due.
@@ -131,9 +152,8 @@ async function load(options: SenderOptions, tx: Tx, endpointId: string): Promise
 async function settle(
   { clock, metrics, log }: SenderOptions,
   tx: Tx,
-  leaseId: string,
-  { endpoint: { id: endpointId }, heads }: Work,
-  outcomes: readonly rules.AttemptOutcome[],
+  { leaseId, endpointId }: { leaseId: string; endpointId: string },
+  { heads, outcomes, waitMs }: Round,
 ): Promise<void> {
   const endpoint = await selectEndpoint(tx, endpointId, true);
   if (!endpoint) return;
@@ -157,8 +177,9 @@ async function settle(
   const failuresInRow = worked ? 0 : endpoint.failuresInRow + heads.length;
   const failingSince = worked ? null : (endpoint.failingSince ?? isoOf(nowMs));
   const failingSinceMs = failingSince === null ? null : Date.parse(failingSince);
-  const disabledReason = rules.disables(outcomes, failingSinceMs, nowMs);
-  if (heads.length > 0) {
+  const isNews = heads.length > 0;
+  const disabledReason = isNews ? rules.disables(outcomes, failingSinceMs, nowMs) : null;
+  if (isNews) {
     await queue.noteEndpoint(tx, endpoint.id, { failingSince, failuresInRow, disabledReason });
   }
   if (disabledReason) {
@@ -171,7 +192,7 @@ async function settle(
     audit(tx, { action: "webhook.disable", resource, before: { active: true }, after });
     emit(tx, { type: "webhook.disabled", resource, data: { reason: disabledReason } });
   }
-  const notBeforeIso = isoOf(nowMs + rules.holdMs(failuresInRow));
+  const notBeforeIso = isoOf(nowMs + Math.max(rules.holdMs(failuresInRow), waitMs));
   const active = endpoint.active && disabledReason === null;
   await queue.releaseDue(tx, endpoint.id, { id: leaseId, active, notBeforeIso });
 }
@@ -194,8 +215,27 @@ async function serve(
   }
   const sent = work.heads.map((head) => attempt(options, work, head, signal));
   const outcomes = await Promise.all(sent);
-  const given = signal.aborted ? { ...work, heads: [] } : work;
-  await db.inTenant(tenant, (tx) => settle(options, tx, leaseId, given, outcomes), on);
+  await options.faults?.at("webhooks.settle");
+  // What a stop cut short was no attempt.
+  const round = roundOf(signal.aborted ? [] : work.heads, outcomes);
+  const lease = { leaseId, endpointId };
+  await db.inTenant(tenant, (tx) => settle(options, tx, lease, round), on);
+}
+
+function roundOf(
+  heads: readonly queue.Head[],
+  outcomes: readonly (rules.AttemptOutcome | Held)[],
+): Round {
+  const round = { heads: [] as queue.Head[], outcomes: [] as rules.AttemptOutcome[], waitMs: 0 };
+  for (const [at, head] of heads.entries()) {
+    const outcome = outcomes[at] as rules.AttemptOutcome | Held;
+    if ("waitMs" in outcome) round.waitMs = Math.max(round.waitMs, outcome.waitMs);
+    else {
+      round.heads.push(head);
+      round.outcomes.push(outcome);
+    }
+  }
+  return round;
 }
 
 /** Leases up to `limit` endpoints and starts serving them; one promise for each. */

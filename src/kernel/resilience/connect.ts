@@ -58,7 +58,6 @@ const resolveByDns: Resolve = async (host, isTrusted) => {
 function refused(host: string, why: string) {
   return outgoingErrors.private_address({
     detail: `Requests to ${host} are not allowed: it is not a host on the open network.`,
-    extensions: { host },
     cause: new Error(why),
   });
 }
@@ -72,7 +71,7 @@ function inOrder(addresses: readonly string[]): string[] {
 async function inTime<T>(answer: Promise<T>, host: string, clock: Clock): Promise<T> {
   const done = new AbortController();
   const late = clock.sleep(resolveTimeoutMs, done.signal).then(() => {
-    throw outgoingErrors.timeout({ extensions: { host } });
+    throw outgoingErrors.timeout({ detail: `The name servers took too long over ${host}.` });
   });
   // Where the answer comes first, the sleep is aborted and rejects with nobody waiting.
   late.catch(() => {});
@@ -124,7 +123,8 @@ export function createGuard(options: GuardOptions): Guard {
     const isTrusted = isAllowed(host, port);
     const addresses = inOrder(await inTime(resolve(host, isTrusted), host, clock));
     if (addresses.length === 0 || addresses.length > maxAddresses) {
-      throw outgoingErrors.unreachable({ extensions: { host } });
+      const detail = `${host} has no address, or more than ${maxAddresses}.`;
+      throw outgoingErrors.unreachable({ detail });
     }
     const machine = own();
     // One private address among public ones is refused too: nobody answers so by accident.

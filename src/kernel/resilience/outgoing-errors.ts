@@ -43,11 +43,14 @@ function isUnreadable(error: unknown): boolean {
 /** What went wrong in an exchange with `host`, in public words; the error itself stays private. */
 export function toOutgoingProblem(error: unknown, host: string): Problem {
   if (error instanceof Problem) return error;
-  const options = { cause: error, extensions: { host } };
-  if (slow.some((kind) => error instanceof kind)) return outgoingErrors.timeout(options);
-  if (error instanceof undiciErrors.InvalidArgumentError)
-    return outgoingErrors.bad_request(options);
+  const saying = (detail: string) => ({ cause: error, detail });
+  if (slow.some((kind) => error instanceof kind)) {
+    return outgoingErrors.timeout(saying(`${host} took too long.`));
+  }
+  if (error instanceof undiciErrors.InvalidArgumentError) {
+    return outgoingErrors.bad_request(saying(`The request to ${host} can't be made like that.`));
+  }
   return isUnreadable(error)
-    ? outgoingErrors.bad_response(options)
-    : outgoingErrors.unreachable(options);
+    ? outgoingErrors.bad_response(saying(`The answer of ${host} could not be read.`))
+    : outgoingErrors.unreachable(saying(`${host} could not be reached.`));
 }

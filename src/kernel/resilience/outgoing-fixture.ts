@@ -6,10 +6,13 @@ import type { TestContext } from "node:test";
 import { systemClock } from "../clock.ts";
 import type { Clock } from "../clock.ts";
 import { Problem } from "../errors.ts";
+import { seededRandom } from "../random.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { createMetrics } from "../telemetry/metrics.ts";
 import type { Resolve } from "./connect.ts";
+import type { Faults } from "./faults.ts";
 import { createOutgoing } from "./outgoing.ts";
+import { createPolicies } from "./policies.ts";
 
 /** Whether an error is `ERR_OUTGOING_` and this. */
 export const hasCode = (code: string) => (error: unknown) =>
@@ -20,21 +23,28 @@ interface Setup {
   resolve?: Resolve;
   clock?: Clock;
   own?: () => Set<string>;
+  faults?: Faults;
 }
 
 /** Outgoing requests of a server of its own, closed after the test. */
-export function startOutgoing(t: TestContext, { allow = [], resolve, clock, own }: Setup = {}) {
+export function startOutgoing(t: TestContext, setup: Setup = {}) {
+  const { allow = [], resolve, clock = systemClock, own, faults } = setup;
   const metrics = createMetrics({ processMetrics: false });
+  const log = createLogger({ level: "silent" });
+  const random = seededRandom(clock, 1);
+  const policies = createPolicies({ clock, random, log, metrics });
   const outgoing = createOutgoing({
     allowPrivateHosts: allow,
-    clock: clock ?? systemClock,
-    log: createLogger({ level: "silent" }),
+    clock,
+    log,
     metrics,
+    policies,
+    ...(faults && { faults }),
     resolve,
     ownAddresses: own ?? (() => new Set()),
   });
   t.after(() => outgoing.close());
-  return { outgoing, metrics };
+  return { outgoing, metrics, policies };
 }
 
 /** A real server on loopback that remembers who came. */

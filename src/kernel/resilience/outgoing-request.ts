@@ -11,6 +11,13 @@ export interface OutgoingInit {
   timeoutMs?: number;
   /** 5 by default; 0 answers the redirect itself. */
   maxRedirects?: number;
+  /** Whose request it is: a host that fails one tenant is not held against another. */
+  tenantId?: string;
+  /**
+   * How often it is repeated where no server was there (no connection, 502, 503, 504), within the
+   * same `timeoutMs`; 2 for GET and HEAD by default, else 0.
+   */
+  retries?: number;
   signal?: AbortSignal;
 }
 

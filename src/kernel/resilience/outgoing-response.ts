@@ -43,8 +43,7 @@ export function flatHeaders(headers: Record<string, string | string[] | undefine
 
 function tooLarge({ maxBytes, url }: Exchange) {
   return outgoingErrors.too_large({
-    detail: `The answer has more than ${maxBytes} bytes.`,
-    extensions: { host: url.host, maxBytes },
+    detail: `The answer of ${url.host} has more than ${maxBytes} bytes.`,
   });
 }
 
@@ -55,8 +54,7 @@ function decoderFor(headers: Headers, { url }: Exchange): Duplex | null {
   if (encoding === "gzip" || encoding === "x-gzip") return createGunzip();
   if (encoding === "br") return createBrotliDecompress();
   throw outgoingErrors.bad_response({
-    detail: "The answer has an encoding that was not asked for.",
-    extensions: { host: url.host },
+    detail: `The answer of ${url.host} has an encoding that was not asked for.`,
   });
 }
 
@@ -86,7 +84,8 @@ async function* decoded(body: Readable, decoder: Duplex, exchange: Exchange) {
   const raw = async function* (source: AsyncIterable<Uint8Array>) {
     for await (const chunk of counted(source, exchange, before)) {
       if (before.bytes > decoderLeadBytes + 2 * after.bytes) {
-        throw outgoingErrors.bad_response({ extensions: { host: exchange.url.host } });
+        const detail = `The answer of ${exchange.url.host} decompresses to next to nothing.`;
+        throw outgoingErrors.bad_response({ detail });
       }
       yield chunk;
     }
@@ -152,7 +151,8 @@ export function responseOf(
       try {
         return JSON.parse(content) as unknown;
       } catch (error) {
-        throw outgoingErrors.not_json({ cause: error, extensions: { host: exchange.url.host } });
+        const detail = `The answer of ${exchange.url.host} is not JSON.`;
+        throw outgoingErrors.not_json({ cause: error, detail });
       }
     },
     discard,

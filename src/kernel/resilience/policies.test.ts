@@ -9,12 +9,12 @@ import { createMetrics } from "../telemetry/metrics.ts";
 import { createPolicies } from "./policies.ts";
 import { backoffMs } from "./retry.ts";
 
-function start(maxPolicies?: number) {
+function start(maxInGroups?: number) {
   const clock = manualClock();
   const metrics = createMetrics({ processMetrics: false });
   const log = createLogger({ level: "silent" });
   const random = seededRandom(clock, 3);
-  const policies = createPolicies({ clock, random, log, metrics, maxPolicies });
+  const policies = createPolicies({ clock, random, log, metrics, maxInGroups });
   return { clock, metrics, policies, random };
 }
 
@@ -208,20 +208,88 @@ test("isolate holds a breaker open whatever happens, reset closes it and forgets
   assert.equal(policies.reset("none"), false);
 });
 
-// Guards against two callers who believe in different limits, and against names without end.
-test("one name has one policy; names that rest make room for new ones", async () => {
-  const { policies } = start(3);
+// Guards against two callers who believe in different limits.
+test("one name has one policy", () => {
+  const { policies } = start();
   const first = policies.for("a", { timeoutMs: 100, retries: 1 });
   assert.equal(policies.for("a", { retries: 1, timeoutMs: 100 }), first);
   assert.throws(() => policies.for("a", { timeoutMs: 200 }), /other options/);
+});
+
+// Guards against memory and metrics that grow with every host somebody names, and against dead
+// hosts, or busy ones, that take the place of good ones or lose their own.
+test("of a group the one asked for longest ago makes room, the code's own never do", async () => {
+  const { policies, metrics } = start(3);
+  const breaker = { consecutiveFailures: 1, halfOpenAfterMs: 60_000 };
+  const host = (name: string) => policies.for(name, { timeoutMs: 100, group: "hosts", breaker });
+  const names = () => policies.list().map((one) => one.name);
+  policies.for("redis", { timeoutMs: 100 });
   const { promise, resolve } = Promise.withResolvers<void>();
-  const busy = first.execute(() => promise);
+  const busy = host("h1").execute(() => promise);
   await settle();
-  for (const name of ["b", "c", "d", "e"]) policies.for(name, { timeoutMs: 100 });
-  assert.deepEqual(
-    policies.list().map((one) => one.name),
-    ["a", "d", "e"],
-  );
+  host("h2");
+  host("h3");
+  host("h2");
+  host("h4");
+  assert.deepEqual(names(), ["h1", "h2", "h4", "redis"], "h3 was asked for longest ago");
+  await assert.rejects(host("h2").execute(fail));
+  host("h5");
+  assert.deepEqual(names(), ["h1", "h2", "h5", "redis"], "an open one stays while others rest");
+  await assert.rejects(host("h5").execute(fail));
+  host("h6");
+  assert.deepEqual(names(), ["h1", "h5", "h6", "redis"], "and goes when none does");
+  policies.isolate("h5");
+  const alsoBusy = host("h6").execute(() => promise);
+  await settle();
+  assert.throws(() => host("h7"), hasCode("ERR_DEPENDENCY_OVERLOADED"));
   resolve();
-  await busy;
+  await Promise.all([busy, alsoBusy]);
+  const { text } = await metrics.expose();
+  assert.match(text, /breaker_group_size\{group="hosts",state="ISOLATED"\} 1/);
+  assert.match(text, /breaker_group_size\{group="hosts",state="CLOSED"\} 2/);
+  assert.match(text, /dependency_calls_total\{dependency="hosts",outcome="failure"\} 2/);
+  assert.doesNotMatch(text, /dependency="h\d"/);
+});
+
+// Guards against a caller who knows another way and waits all the same.
+test("whether a call would be refused can be asked beforehand", async () => {
+  const { policies, clock } = start();
+  const breaker = { consecutiveFailures: 1, halfOpenAfterMs: 5_000 };
+  const policy = policies.for("x", { timeoutMs: 100, breaker });
+  assert.equal(policy.refuses(), false);
+  await assert.rejects(policy.execute(fail));
+  assert.equal(policy.refuses(), true);
+  clock.advance(5_000);
+  assert.equal(policy.refuses(), false, "one may try");
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const trial = policy.execute(() => promise);
+  await settle();
+  assert.equal(policy.refuses(), true, "and the others need not wait for it");
+  resolve();
+  await trial;
+  assert.equal(policy.refuses(), false);
+  policies.isolate("x");
+  assert.equal(policy.refuses(), true);
+});
+
+// Guards against a write that is repeated because reads of the same server are, and against a
+// second deadline for what has one of its own.
+test("a call says how often it may be repeated, and may bring its own deadline", async (t) => {
+  holdTimers(t);
+  const { policies, clock } = start();
+  const policy = policies.for("x", { timeoutMs: null, breaker: false, retryInitialDelayMs: 10 });
+  let attempts = 0;
+  const failing = async () => {
+    attempts += 1;
+    throw new Error("down");
+  };
+  await assert.rejects(policy.execute(failing));
+  assert.equal(attempts, 1);
+  const repeated = assert.rejects(policy.execute(failing, undefined, { retries: 2 }));
+  for (let round = 0; round < 3; round += 1) {
+    await settle();
+    clock.advance(1_000);
+  }
+  await repeated;
+  assert.equal(attempts, 4);
 });

@@ -150,11 +150,36 @@ const textSamples: Sample[] = [
     what: "a service's file that no other service would have",
     bad: { "src/services/a/helpers.ts": "" },
     good: {
-      "src/services/a/order-store.ts": "",
-      "src/services/a/routes.ts": "",
-      "src/services/a/routes/members.ts": "",
+      "src/services/a/store.ts": "",
       "src/services/a/confirming.test.ts": "",
+      "src/services/a/fixture.ts": "",
     },
+  },
+  {
+    rule: "service-names",
+    what: "a service's area in a folder that no other service would have",
+    bad: { "src/services/a/orders/store.ts": "" },
+    good: {
+      "src/services/a/routes.ts": "",
+      "src/services/a/routes/orders.ts": "",
+      "src/services/a/documents/invoice.ts": "",
+      "src/services/a/changes/orders.ts": "",
+      "src/services/a/rules/orders.ts": "",
+      "src/services/a/rules/orders.test.ts": "",
+      "src/services/a/store/orders.ts": "",
+    },
+  },
+  {
+    rule: "service-names",
+    what: "an area in the file's name instead of in a folder",
+    bad: { "src/services/a/order-store.ts": "" },
+    good: { "src/services/a/store/order-lines.ts": "" },
+  },
+  {
+    rule: "service-names",
+    what: "a file beside the folder that holds its areas",
+    bad: { "src/services/a/store.ts": "", "src/services/a/store/orders.ts": "" },
+    good: { "src/services/a/rules.ts": "", "src/services/b/rules/orders.ts": "" },
   },
 ];
 
@@ -230,15 +255,19 @@ const syntaxSamples: Sample[] = [
   {
     rule: "pure-rules",
     what: "a decision that waits",
-    bad: { "src/services/a/order-rules.ts": "const f = async () => 1;" },
-    good: { "src/services/a/order-rules.ts": "const f = () => 1;" },
+    bad: { "src/services/a/rules/orders.ts": "const f = async () => 1;" },
+    good: {
+      "src/services/a/rules/orders.ts": "const f = () => 1;",
+      "src/services/a/rules/orders.test.ts": "const f = async () => 1;",
+    },
   },
   {
     rule: "sql-in-store",
     what: "SQL outside a store",
     bad: { "src/services/a/routes.ts": "const a = `\n  update shop set x = 1`;" },
     good: {
-      "src/services/a/order-store.ts": "const a = `select 1`;",
+      "src/services/a/store.ts": "const a = `select 1`;",
+      "src/services/b/store/orders.ts": "const a = `select 1`;",
       "src/services/a/routes.ts": 'const a = "selected";',
     },
   },

@@ -3,10 +3,10 @@ import { type Finding, isProgram, type Source, servesTests } from "./source.ts";
 
 /** The kernel's rooms from the bottom up; a room may use those on its own floor and below. */
 const kernelFloors: readonly (readonly string[])[] = [
-  ["telemetry", "errors", "clock", "random"],
-  ["resilience", "tenancy", "config", "cache"],
+  ["telemetry", "errors", "clock", "random", "nearest"],
+  ["resilience", "tenancy", "config", "cache", "csv"],
   ["db"],
-  ["events", "jobs", "audit", "secrets", "flags", "tenancy-store"],
+  ["events", "jobs", "audit", "secrets", "flags", "fault", "tenancy-store"],
   ["identity"],
   ["access"],
   ["http"],

@@ -17,6 +17,7 @@ import {
   checkMigration,
   checkMigrationNumbers,
   checkPromises,
+  checkServiceAreas,
   checkServiceNames,
   checkWords,
 } from "./text.ts";
@@ -57,6 +58,7 @@ export function tidy(files: ReadonlyMap<string, string>, options: TidyOptions = 
     ...checkErrorCatalogue(sources),
     ...checkLayers(sources),
     ...checkMigrationNumbers(sources),
+    ...checkServiceAreas(sources),
   ];
   return findings.sort((left, right) => {
     return left.path.localeCompare(right.path, "en") || left.line - right.line;

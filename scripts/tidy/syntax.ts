@@ -156,11 +156,11 @@ export function checkDocblocks(source: Source): Finding[] {
   });
 }
 
-/** Law: rules.ts decides and does no I/O. */
+/** Law 2: a service's rules decide and do no I/O. */
 export function checkPureRules(source: Source): Finding[] {
   const { path, program, imports } = source;
   const findings: Finding[] = [];
-  if (program === null || !/^src\/services\/.*\/([a-z]+-)*rules\.ts$/.test(path)) return findings;
+  if (program === null || !isServices(path, "rules")) return findings;
   const flag = (line: number, message: string) =>
     findings.push({ rule: "pure-rules", path, line, message });
   for (const { specifier, line, isTypeOnly } of imports) {
@@ -173,19 +173,23 @@ export function checkPureRules(source: Source): Finding[] {
   return findings;
 }
 
+/** Whether it is a service's file of this name, or one of the areas in the folder of this name. */
+const isServices = (path: string, name: string): boolean =>
+  new RegExp(`^src/services/[^/]+/${name}(\\.ts|/[^/]+(?<!\\.test)\\.ts)$`).test(path);
+
 const sqlStart = new RegExp(
   "^\\s*(select|insert\\s+into|delete\\s+from|merge\\s+into|" +
     'update\\s+[\\w."]+\\s+set|with\\s+(recursive\\s+)?\\w+\\s+as)\\s',
   "i",
 );
 
-/** Law 3: a service's SQL stands in its store. */
+/** Law 2: a service's SQL stands in its store. */
 export function checkSqlInStore(source: Source): Finding[] {
   const { path, program } = source;
   const findings: Finding[] = [];
   if (program === null || servesTests(path) || !/^src\/(services|cli)\//.test(path))
     return findings;
-  if (/(^|\/)([a-z]+-)*store(-[a-z]+)*\.ts$/.test(path)) return findings;
+  if (isServices(path, "store")) return findings;
   walk(program, (node) => {
     const text =
       node.type === "TemplateLiteral"
@@ -193,7 +197,12 @@ export function checkSqlInStore(source: Source): Finding[] {
         : (stringValue(node) ?? "");
     if (!sqlStart.test(text)) return;
     const line = source.lineOf(node.start);
-    findings.push({ rule: "sql-in-store", path, line, message: "SQL belongs in store.ts" });
+    findings.push({
+      rule: "sql-in-store",
+      path,
+      line,
+      message: "SQL belongs in store.ts, or store/<area>.ts",
+    });
   });
   return findings;
 }

@@ -74,36 +74,46 @@ export function checkMigrationNumbers(sources: readonly Source[]): Finding[] {
   });
 }
 
-/** What a service's file, or folder, may be called, alone or at an end: `order-store.ts`. */
-const serviceWords = [
-  "service",
-  "schemas",
-  "routes",
-  "rules",
-  "store",
-  "jobs",
-  "errors",
-  "changes",
-  "permissions",
-  "events",
-  "demo",
-  "types",
-];
+/** Files that a service has one of. */
+const singleFiles = ["service", "errors", "permissions", "events", "types"];
+/** Files that list what a folder of the same name holds, in services of many areas. */
+const listingFiles = ["routes", "jobs"];
+/** Files in whose place a service of many areas has a folder, and nothing that lists it. */
+const splitFiles = ["schemas", "changes", "rules", "store", "demo"];
+
+/** Folders that no file stands in for: a document's layout is not a rule, and never small. */
+const ownFolders = ["documents"];
+
+const fileNames = [...singleFiles, ...listingFiles, ...splitFiles];
+const folderNames = [...listingFiles, ...splitFiles, ...ownFolders];
 
 /** Law 2: every service has the same file names. */
 export function checkServiceNames({ path }: Source): Finding[] {
   const inside = /^src\/services\/[^/]+\/(.+)$/.exec(path)?.[1];
-  if (!inside || inside === "README.md" || inside.startsWith("migrations/")) return [];
-  if (/^(fixtures\/|fixture\.ts$|assets\/)/.test(inside)) return [];
-  const name = inside.slice(inside.lastIndexOf("/") + 1).replace(/(\.test)?\.ts$/, "");
-  if (!inside.endsWith(".ts")) {
-    return [{ rule: "service-names", path, line: 1, message: "belongs in fixtures/ or assets/" }];
+  if (!inside || /^(README\.md$|fixture\.ts$|(migrations|fixtures|assets)\/)/.test(inside))
+    return [];
+  const flag = (message: string) => [{ rule: "service-names", path, line: 1, message }];
+  const place = /^(?:([a-z]+)\/)?([a-z0-9-]+)(\.test)?\.ts$/.exec(inside);
+  if (!inside.endsWith(".ts")) return flag("belongs in fixtures/ or assets/");
+  const [, folder, name = "", isTest] = place ?? [];
+  const isAgreed = folder ? folderNames.includes(folder) : isTest || fileNames.includes(name);
+  if (place && isAgreed) return [];
+  const folders = folderNames.map((each) => `${each}/<area>.ts`).join(", ");
+  return flag(`a service's files are called ${fileNames.join(".ts, ")}.ts, or ${folders}`);
+}
+
+/** What is split into areas has no second place: `store.ts` or `store/<area>.ts`, never both. */
+export function checkServiceAreas(sources: readonly Source[]): Finding[] {
+  const split = new Set<string>();
+  for (const { path } of sources) {
+    const folder = /^src\/services\/[^/]+\/[a-z]+(?=\/[^/]+(?<!\.test)\.ts$)/.exec(path)?.[0];
+    if (folder) split.add(folder);
   }
-  const words = name.split("-");
-  // What grows beyond one file becomes a folder of the same name: routes/members.ts.
-  const places = [words[0], words.at(-1), inside.includes("/") ? inside.split("/")[0] : undefined];
-  const isAgreed = places.some((word) => word !== undefined && serviceWords.includes(word));
-  if (isAgreed || (inside.endsWith(".test.ts") && !inside.includes("/"))) return [];
-  const message = `a service's files are called ${serviceWords.join(", ")}, or like order-store.ts`;
-  return [{ rule: "service-names", path, line: 1, message }];
+  return sources.flatMap(({ path }) => {
+    const folder = path.replace(/\.ts$/, "");
+    const name = folder.slice(folder.lastIndexOf("/") + 1);
+    if (!split.has(folder) || !splitFiles.includes(name)) return [];
+    const message = `stands beside ${name}/: keep the file or the folder`;
+    return [{ rule: "service-names", path, line: 1, message }];
+  });
 }

@@ -9,6 +9,7 @@ import { createLogger } from "./telemetry/logger.ts";
 import type { TenantRow } from "./tenancy/store.ts";
 import { type Client, createClient } from "./testing/client.ts";
 import { testDatabase } from "./testing/database.ts";
+import { type Emitted, emittedEvents } from "./testing/events.ts";
 import { type Person, seedPerson, seedTenant } from "./testing/people.ts";
 
 /** What a test context has to offer; node:test's own does. */
@@ -40,6 +41,8 @@ export interface TestApp {
   with(headers: Record<string, string>): Client;
   tenant(slug: string): Promise<TenantRow>;
   person(tenant: string, role?: TestRole): Promise<Person>;
+  /** What services have emitted in the tenant with this slug, in order. */
+  events(tenant: string): Promise<Emitted[]>;
 }
 
 const stepMs = 100;
@@ -103,7 +106,7 @@ function testConfig(options: TestAppOptions, ownerUrl: string, appUrl: string): 
   return { ...config, ...options.config };
 }
 
-function callers(app: RunningApp): Pick<TestApp, "as" | "with" | "tenant" | "person"> {
+function callers(app: RunningApp): Pick<TestApp, "as" | "with" | "tenant" | "person" | "events"> {
   const tenants = new Map<string, Promise<TenantRow>>();
   const people = new Map<string, Promise<Person>>();
   const tenant = (slug: string) => once(tenants, slug, () => seedTenant(app, slug));
@@ -112,6 +115,7 @@ function callers(app: RunningApp): Pick<TestApp, "as" | "with" | "tenant" | "per
   return {
     tenant,
     person,
+    events: async (slug) => emittedEvents(app.database.forService("platform"), await tenant(slug)),
     with: (headers) => createClient(app.http.app, async () => headers),
     as: (slug, role) =>
       createClient(app.http.app, async (): Promise<Record<string, string>> => {

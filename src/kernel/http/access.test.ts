@@ -153,6 +153,42 @@ test("authentication may be slow, may refuse, and may fail, each told apart", as
   assert.equal((await ask("expired")).statusCode, 429, "guessing is limited by address");
 });
 
+// Guards against callers who sign being limited as strangers, and strangers who can't sign not at all.
+test("where a signature says who calls, only refusals count against the address", async (t) => {
+  const signed = (scope: App) =>
+    scope.post(
+      "/signed",
+      {
+        schema: {
+          summary: "x",
+          body: strict({ n: Type.Integer() }),
+          response: { 200: strict({}) },
+        },
+        config: { public: true, rateLimit: "refusals" },
+        preValidation: async ({ headers }) => {
+          if (headers.signature === "broken") throw new Error("a fault of ours");
+          if (headers.signature !== "good") throw identityErrors.unauthenticated();
+        },
+      },
+      () => ({}),
+    );
+  const limits = { anonymousPerMinute: 1, anonymousBurst: 3 };
+  const { app } = testHttp(t, (scope) => void signed(scope), { limits });
+  const send = async (signature: string, payload = '{"n":1}') => {
+    const headers = { signature, "content-type": "application/json" };
+    const options = { method: "POST" as const, url: "/api/v1/signed", headers, payload };
+    return (await app.inject(options)).statusCode;
+  };
+  for (let round = 0; round < 5; round += 1) assert.equal(await send("good"), 200);
+  for (let round = 0; round < 5; round += 1) assert.equal(await send("broken"), 500);
+  assert.deepEqual(
+    [await send("bad"), await send("good", "{"), await send("bad")],
+    [401, 400, 401],
+  );
+  assert.deepEqual([await send("bad"), await send("bad", "{")], [429, 429]);
+  assert.equal(await send("good"), 200);
+});
+
 // Guards against a route that is served although nobody decided who may call it.
 test("a route that doesn't say enough stops the boot, by name", async (t) => {
   const response = { 200: strict({}) };

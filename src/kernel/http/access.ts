@@ -11,6 +11,7 @@ import { Problem, requestErrors } from "../errors.ts";
 import { identityErrors } from "../identity/errors.ts";
 import type { Principal } from "../identity/types.ts";
 import type { Decide, Limiter } from "./limiter.ts";
+import { problemOf, sendProblem } from "./problem.ts";
 import { bindLog } from "./request-log.ts";
 import type { Authenticate, RouteConfig } from "./types.ts";
 
@@ -29,12 +30,25 @@ export interface AccessOptions {
  */
 export function guardRoute(route: RouteOptions, options: AccessOptions): void {
   const config = (route.config ?? {}) as RouteConfig;
-  const { permission, ifMatch } = config;
+  const { permission, ifMatch, ifNoneMatch } = config;
   const guard = permission
     ? requirePermission(permission, options)
     : openToAll(config, options.limiter);
-  const hooks = [guard, ...(ifMatch ? [requireVersion] : [])];
+  const hooks = [guard, ...(ifMatch && !ifNoneMatch ? [requireVersion] : [])];
   route.onRequest = [...hooks, ...[route.onRequest ?? []].flat()];
+  if (config.rateLimit === "refusals") route.errorHandler = countRefusals(options.limiter);
+}
+
+/** Who can't prove who they are is a stranger, and limited like one, whatever they sent. */
+function countRefusals(limiter: Limiter): NonNullable<RouteOptions["errorHandler"]> {
+  return (error, request, reply) => {
+    if (problemOf(error).status >= 500) sendProblem(error, request, reply);
+    else {
+      limiter.anonymous(request, reply, (refusal) => {
+        sendProblem(refusal ?? error, request, reply);
+      });
+    }
+  };
 }
 
 /** What a route must say to be served at all; the complaint, or null. */
@@ -54,7 +68,8 @@ export function faultOfRoute(route: RouteOptions, permissions: PermissionCatalog
 }
 
 function openToAll(config: RouteConfig, limiter: Limiter): onRequestHookHandler {
-  if (config.rateLimit === "none") return (_request, _reply, done) => done();
+  const { rateLimit } = config;
+  if (rateLimit === "none" || rateLimit === "refusals") return (_request, _reply, done) => done();
   return (request, reply, done) => limiter.anonymous(request, reply, done as unknown as Decide);
 }
 
@@ -92,24 +107,47 @@ function requirePermission(permission: string, options: AccessOptions): onReques
     limiter.anonymous(request, reply, (refusal) => done(refusal ?? problem));
   }
 
-  return (request, reply, done) => {
-    let found: ReturnType<Authenticate>;
-    try {
-      found = authenticate(request.raw.headers);
-    } catch (problem) {
-      return refuse(problem, request, reply, done);
-    }
-    if (found instanceof Promise) {
-      found.then(
-        (caller) => {
-          if (caller) admit(caller, request, reply, done);
-          else refuse(unauthenticated(), request, reply, done);
-        },
-        (problem) => refuse(problem, request, reply, done),
-      );
-    } else if (found) admit(found, request, reply, done);
-    else refuse(unauthenticated(), request, reply, done);
-  };
+  return (request, reply, done) =>
+    identify(authenticate, request, (caller, problem) => {
+      if (caller) admit(caller, request, reply, done);
+      else refuse(problem ?? unauthenticated(), request, reply, done);
+    });
+}
+
+/** Finds out who asks, at once where memory tells; null for nobody, or with what was refused. */
+function identify(
+  authenticate: Authenticate,
+  request: FastifyRequest,
+  done: (caller: Principal | null, problem?: unknown) => void,
+): void {
+  let found: ReturnType<Authenticate>;
+  try {
+    found = authenticate(request.raw.headers);
+  } catch (problem) {
+    return done(null, problem);
+  }
+  if (found instanceof Promise) found.then(done, (problem) => done(null, problem));
+  else done(found);
+}
+
+/**
+ * Counts a request that no route is for: against its caller where it says who that is, else, and
+ * where nobody can find out, against its address.
+ */
+export function countUnmatched(
+  { authenticate, limiter }: AccessOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  decide: Decide,
+): void {
+  identify(authenticate, request, (caller) => {
+    if (!caller) return limiter.anonymous(request, reply, decide);
+    bindLog(request.log, {
+      tenant: caller.tenant.id,
+      user: caller.actor.userId ?? caller.actor.id,
+    });
+    limiter.caller(caller, reply, decide);
+  });
 }
 
 function unauthenticated(): Error {

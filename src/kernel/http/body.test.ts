@@ -271,12 +271,34 @@ test("a streamed body has its own type and limit", async (t) => {
   // A client that is still sending may see its connection end before it sees the answer.
   const answer = await put("text/csv", Readable.toWeb(chunks) as ReadableStream).catch(() => null);
   if (answer) assert.equal(answer.status, 413);
-  const bare = await http.app.inject({
+  const untold = await rawExchange(
+    url,
+    [
+      `PUT /api/v1/things/file HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n`,
+      "Content-Type: text/csv\r\nTransfer-Encoding: chunked\r\n\r\n",
+      ...Array<string>(40).fill(`10000\r\n${"x".repeat(65_536)}\r\n`),
+    ],
+    (received) => received.includes("requestId"),
+  );
+  assert.match(untold, /^HTTP\/1\.1 413 .*ERR_REQUEST_TOO_LARGE/s);
+  assert.match(untold, /2000000 bytes at most/);
+  const inject = (headers: Record<string, string>) =>
+    http.app.inject({
+      method: "PUT",
+      url: "/api/v1/things/file",
+      headers: { authorization, ...headers },
+    });
+  assert.equal((await inject({})).statusCode, 415);
+  // A file of no bytes is a file; what is compressed or in another encoding is none of ours.
+  assert.deepEqual((await inject({ "content-type": "text/csv" })).json(), { length: 0 });
+  assert.equal((await put("text/csv; charset=ISO-8859-1", "a")).status, 415);
+  assert.equal((await put('text/csv; header=present; charset="UTF-8"', "a")).status, 200);
+  const zipped = await fetch(`${url}/api/v1/things/file`, {
     method: "PUT",
-    url: "/api/v1/things/file",
-    headers: { authorization },
+    headers: { authorization, "content-type": "text/csv", "content-encoding": "gzip" },
+    body: Buffer.from([0x1f, 0x8b, 8, 0]),
   });
-  assert.equal(bare.statusCode, 415);
+  assert.equal(zipped.status, 415);
 });
 
 // Guards against a connection that is held open by sending a body one byte at a time.

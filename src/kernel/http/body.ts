@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { Transform, type TransformCallback } from "node:stream";
+import { Readable, Transform, type TransformCallback } from "node:stream";
 import type { FastifyInstance, FastifyRequest, RouteOptions } from "fastify";
 import { requestErrors } from "../errors.ts";
 import { parseJson } from "./json.ts";
@@ -15,6 +15,7 @@ const STRING_CHARS_MAX = 65_536;
  */
 export function readBodies(app: FastifyInstance, limits: { bodyBytes: number }): void {
   app.decorateRequest("bodyBytes", null);
+  app.decorateRequest("bodyDigest", null);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<Buffer>(
     "application/json",
@@ -32,6 +33,8 @@ export function readBodies(app: FastifyInstance, limits: { bodyBytes: number }):
     if (!accepts.includes(request.mediaType ?? "")) {
       return done(unsupported(["application/json", ...accepts]));
     }
+    const fault = faultOfEncoding(request);
+    if (fault) return done(fault);
     const limitBytes = bodyLimitBytes ?? limits.bodyBytes;
     if (Number(request.headers["content-length"]) > limitBytes) return done(tooLarge(limitBytes));
     const bounded = boundedStream(limitBytes);
@@ -45,10 +48,8 @@ const plainJson = /^application\/json(?:; ?charset="?utf-8"?)?$/i;
 function readJson(request: FastifyRequest, body: Buffer): unknown {
   const type = request.headers["content-type"] ?? "";
   if (type !== "application/json" && !plainJson.test(type)) throw unsupported(["application/json"]);
-  const encoding = request.headers["content-encoding"];
-  if (encoding !== undefined && encoding !== "identity") {
-    throw requestErrors.unsupported_media_type({ detail: "The body must not be compressed." });
-  }
+  const fault = faultOfEncoding(request);
+  if (fault) throw fault;
   if (body.length === 0) return undefined;
   if (!isUtf8(body)) throw requestErrors.malformed({ detail: "The body is not valid UTF-8." });
   request.bodyBytes = body;
@@ -56,6 +57,19 @@ function readJson(request: FastifyRequest, body: Buffer): unknown {
     depthMax: JSON_DEPTH_MAX,
     stringCharsMax: request.routeOptions.config.stringLimitChars ?? STRING_CHARS_MAX,
   });
+}
+
+const otherCharset = /;\s*charset\s*=\s*(?!"?(?:utf-8|us-ascii)"?\s*(?:;|$))/i;
+
+function faultOfEncoding({ headers }: FastifyRequest): Error | null {
+  const encoding = headers["content-encoding"];
+  if (encoding !== undefined && encoding !== "identity") {
+    return requestErrors.unsupported_media_type({ detail: "The body must not be compressed." });
+  }
+  if (otherCharset.test(headers["content-type"] ?? "")) {
+    return requestErrors.unsupported_media_type({ detail: "The body must be in UTF-8." });
+  }
+  return null;
 }
 
 function unsupported(accepted: readonly string[]): Error {
@@ -95,16 +109,15 @@ export function expectBody(route: RouteOptions): void {
   route.preValidation = [
     (request, _reply, done) => {
       if (body) request.body ??= {};
-      else if (accepts && !isStream(request.body)) return done(unsupported(accepts));
-      else if (!accepts && !isEmpty(request.body)) return done(takesNoBody());
+      else if (accepts) {
+        if (!accepts.includes(request.mediaType ?? "")) return done(unsupported(accepts));
+        // Fastify makes nothing of a body without bytes, which is a file all the same.
+        request.body ??= Readable.from([]);
+      } else if (!isEmpty(request.body)) return done(takesNoBody());
       done();
     },
     ...[route.preValidation ?? []].flat(),
   ];
-}
-
-function isStream(body: unknown): boolean {
-  return body instanceof Transform;
 }
 
 function isEmpty(body: unknown): boolean {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Type } from "typebox";
 import { Problem } from "../errors.ts";
-import { decodeCursor, encodeCursor, page } from "./cursor.ts";
+import { beforeId, decodeCursor, encodeCursor, page } from "./cursor.ts";
 import { testHttp } from "./fixture.ts";
 import { Id, ListQuery, pageOf, strict } from "./schemas.ts";
 import type { App } from "./types.ts";
@@ -126,4 +126,12 @@ test("a cursor says what it was told, and garbage is refused", () => {
     Buffer.from("[[],[]]").toString("base64url"),
   ];
   for (const text of bad) assert.throws(() => decodeCursor(text, 2), Problem, text);
+});
+
+// Guards against a first page that leaves out the newest rows.
+test("a list by id begins before every id, then before the last one shown", () => {
+  const last = "ffffffff-ffff-4fff-bfff-ffffffffffff";
+  assert.ok(beforeId(undefined) > last);
+  assert.equal(beforeId(encodeCursor([last])), last);
+  assert.throws(() => beforeId("x"), { code: "ERR_REQUEST_BAD_CURSOR" });
 });

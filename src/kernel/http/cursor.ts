@@ -30,6 +30,17 @@ export function decodeCursor(text: string, arity: number): CursorValue[] {
   return values;
 }
 
+/** Sorts after every other id: the Max UUID of RFC 9562. */
+const LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/**
+ * For lists by `id desc`, newest first since ids are UUIDs of version 7: the id before which the
+ * page begins, `where id < $1`. Their cursor is `({ id }) => [id]`.
+ */
+export function beforeId(cursor: string | undefined): string {
+  return cursor === undefined ? LAST_ID : String(decodeCursor(cursor, 1)[0]);
+}
+
 function isCursorValue(value: unknown): value is CursorValue {
   return value === null || typeof value === "string" || typeof value === "number";
 }

@@ -71,7 +71,9 @@ export function errorsPage(errors: readonly ListedError[]): string {
 <h1>Errors</h1>
 <p>Every error is answered as <code>application/problem+json</code> (RFC 9457). Its <code>code</code>
 never changes its meaning: let programs decide by it, and people read <code>detail</code>. When you ask
-for help, name the <code>requestId</code>. As JSON: <a href="/docs/errors.json">/docs/errors.json</a>.</p>
+for help, name the <code>requestId</code>. Where members are at fault, <code>errors</code> names each by
+a JSON Pointer: into the body as <code>/items/0/quantity</code>, into another part after its name, as
+<code>query/limit</code>, <code>path/id</code> or <code>header/last-event-id</code>. As JSON: <a href="/docs/errors.json">/docs/errors.json</a>.</p>
 <nav aria-label="Areas">${jumps}</nav>
 </header>
 <main>

@@ -56,7 +56,9 @@ test("pages have a strict policy and load only from here", async (t) => {
 test("a browser shows the reference and asks no other host", async (t) => {
   const chromium = await requireService(t, "chromium");
   if (chromium === null) return;
-  const http = testHttp(t, routes);
+  const http = testHttp(t, () => {});
+  http.mount({ name: "anchors", areas: { anchors: "What can be weighed." }, routes }, {});
+  http.mount({ name: "platform", areas: { platform: "Nothing." }, routes: () => {} }, {});
   const url = await http.listen();
   const reference = await visit(chromium, `${url}/docs`, /Weigh the anchor/);
   assert.ok(reference.requests.length >= 5);
@@ -67,6 +69,8 @@ test("a browser shows the reference and asks no other host", async (t) => {
     [],
   );
   assert.deepEqual(reference.complaints, []);
+  assert.match(reference.text, /What can be weighed/, "an area is explained");
+  assert.doesNotMatch(reference.text, /\bplatform\b/i, "an area without operations");
   const errors = await visit(chromium, `${url}/docs/errors`, /ERR_REQUEST_CONFLICT/);
   assert.deepEqual(errors.complaints, []);
   assert.ok(

@@ -4,11 +4,14 @@ import type { FastifyRequest } from "fastify";
 import { Problem } from "../errors.ts";
 import { current, etag, expectedVersion, optionalVersion, sendFound } from "./etag.ts";
 import { testHttp } from "./fixture.ts";
-import { ById, strict, Version } from "./schemas.ts";
-import type { App } from "./types.ts";
+import { ById, Id, strict, Version } from "./schemas.ts";
+import type { App, RouteConfig } from "./types.ts";
 
 const request = (ifMatch?: string) =>
-  ({ headers: ifMatch === undefined ? {} : { "if-match": ifMatch } }) as FastifyRequest;
+  ({
+    headers: ifMatch === undefined ? {} : { "if-match": ifMatch },
+    routeOptions: { method: "PATCH", config: { ifMatch: true } },
+  }) as FastifyRequest;
 
 const statusOf = (read: () => unknown) => {
   try {
@@ -49,6 +52,20 @@ test("If-Match is one strong tag of ours, or refused by what is wrong with it", 
       optional,
       String(header),
     );
+  }
+});
+
+// Guards against a reference that doesn't say that an operation looks at If-Match.
+test("only a route that declares it may look at If-Match", () => {
+  const asked = (method: string, config: RouteConfig) => () =>
+    optionalVersion({ headers: {}, routeOptions: { method, config } } as FastifyRequest);
+  assert.throws(asked("POST", {}), /acceptsIfMatch/);
+  for (const good of [
+    asked("POST", { acceptsIfMatch: true }),
+    asked("PATCH", { ifMatch: true }),
+    asked("DELETE", {}),
+  ]) {
+    assert.equal(good(), null);
   }
 });
 
@@ -103,4 +120,24 @@ test("a resource is sent with its tag, or 304 to who has it", async (t) => {
   }
   assert.deepEqual(await ask("0d", '"4"'), [200, '"5"']);
   assert.deepEqual(await ask("0e", "*"), [404, undefined]);
+});
+
+// Guards against a route that answers with what its schema doesn't show, unseen by the compiler.
+test("what is sent has the type that the route declares", async (t) => {
+  const schema = {
+    summary: "One",
+    params: ById,
+    response: { 200: strict({ id: Id, version: Version }) },
+  };
+  const config = { permission: "thing:read" };
+  const { app } = testHttp(t, (scope) => {
+    scope.get("/whole/:id", { schema, config }, async (req, reply) =>
+      sendFound(req, reply, { id: req.params.id, version: 5 }),
+    );
+    scope.get("/less/:id", { schema, config }, async (req, reply) =>
+      // @ts-expect-error: the id is missing
+      sendFound(req, reply, { version: 5 }),
+    );
+  });
+  await app.ready();
 });

@@ -1,5 +1,6 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyRequest } from "fastify";
 import { requestErrors } from "../errors.ts";
+import type { MutatingReply, MutatingRequest, RouteConfig } from "./types.ts";
 
 /** The strong entity tag of a version: `"3"`. RFC 9110, section 8.8.3. */
 export function etag(version: number): string {
@@ -22,8 +23,17 @@ export function expectedVersion(request: FastifyRequest): number {
   });
 }
 
+/** Whether an operation looks at the version that If-Match names, as its reference says. */
+export function looksAtIfMatch(method: unknown, config: RouteConfig): boolean {
+  return config.ifMatch === true || config.acceptsIfMatch === true || method === "DELETE";
+}
+
 /** The same for DELETE and actions, where If-Match may be absent or `*`: null then. */
 export function optionalVersion(request: FastifyRequest): number | null {
+  const { method, config } = request.routeOptions;
+  if (!looksAtIfMatch(method, config)) {
+    throw new Error("A route that looks at If-Match says `ifMatch` or `acceptsIfMatch`");
+  }
   const header = request.headers["if-match"];
   if (header === undefined || header === "*") return null;
   const match = entityTag.exec(header);
@@ -33,6 +43,31 @@ export function optionalVersion(request: FastifyRequest): number | null {
   const [, weak, tag = ""] = match;
   if (weak || !ourTag.test(tag)) throw requestErrors.version_conflict();
   return Number(tag);
+}
+
+/**
+ * For a PUT that makes as well as changes: the version from If-Match, or null where
+ * `If-None-Match: *` says that there must be none yet. Throws `version_required` (428) for neither.
+ */
+export function expectedVersionOrNone(request: FastifyRequest): number | null {
+  if (request.headers["if-match"] !== undefined) return expectedVersion(request);
+  if (request.headers["if-none-match"] === "*") return null;
+  throw requestErrors.version_required({
+    detail: "Send the ETag as If-Match to change it, or If-None-Match: * to make it.",
+  });
+}
+
+/**
+ * Throws `version_conflict` (412) unless the row is at the version that was expected, or absent as
+ * was expected with null. What isn't there has no version to match (RFC 9110, 13.1.1).
+ */
+export function assertExpected(row: { version: number } | null, expected: number | null): void {
+  if (row !== null && expected !== null) return void current(row, expected);
+  if (row === null && expected === null) return;
+  throw requestErrors.version_conflict({
+    detail: row ? "There is one by now; read it first." : "There is none by now.",
+    ...(row && { headers: { etag: etag(row.version) } }),
+  });
 }
 
 /**
@@ -55,18 +90,24 @@ export function current<Row extends { version: number }>(
 
 /**
  * Answers with a resource and its ETag, with 304 where If-None-Match has that tag already, and with
- * 404 for null: what is hidden and what does not exist are told apart nowhere.
+ * 404 for null: what is hidden and what does not exist are told apart nowhere. For the handler to
+ * return, so that the resource's type is held against the route's schema.
  */
 export function sendFound<Resource extends { version: number }>(
-  request: FastifyRequest,
-  reply: FastifyReply,
+  request: MutatingRequest,
+  reply: MutatingReply,
   resource: Resource | null | undefined,
-): FastifyReply {
+): Resource {
   if (!resource) throw requestErrors.not_found();
-  const tag = etag(resource.version);
+  if (!isKnown(request, reply, etag(resource.version))) return resource;
+  // Fastify takes a reply for an answer that is given already; it has no other body.
+  return reply.code(304).send() as unknown as Resource;
+}
+
+/** Puts the entity tag on the reply; true where If-None-Match has it, so that 304 is the answer. */
+export function isKnown(request: MutatingRequest, reply: MutatingReply, tag: string): boolean {
   reply.header("etag", tag);
-  if (matchesAny(request.headers["if-none-match"], tag)) return reply.code(304).send();
-  return reply.send(resource);
+  return matchesAny(request.headers["if-none-match"], tag);
 }
 
 function matchesAny(header: string | undefined, tag: string): boolean {

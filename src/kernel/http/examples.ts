@@ -36,6 +36,9 @@ const formats: Readonly<Record<string, string>> = {
   hostname: "example.com",
 };
 
+/** Stands where a schema says nothing of a text. */
+export const madeUp = "…";
+
 /**
  * A value that shows what a schema means: its own first example where it has one, else one made of
  * its members. What only a pattern describes can't be guessed, so such schemas need an example.
@@ -60,7 +63,7 @@ function ofType(schema: JsonSchema): unknown {
     case "array":
       return Array(Math.max(1, schema.minItems ?? 1)).fill(exampleOf(schema.items ?? {}));
     case "string":
-      return formats[schema.format ?? ""] ?? "text".padEnd(schema.minLength ?? 0, "…");
+      return formats[schema.format ?? ""] ?? madeUp.repeat(schema.minLength || 1);
     case "integer":
     case "number":
       return schema.minimum ?? (schema.exclusiveMinimum ?? 0) + 1;

@@ -114,6 +114,7 @@ export function testHttp(
         cacheBytes: 1_000_000,
         ...limits,
       },
+      db: { poolMax: 8 },
       ...config,
     },
     clock,
@@ -127,7 +128,7 @@ export function testHttp(
     version: "0.0.0-test",
     ...options,
   });
-  http.mount({ name: "things", routes }, {});
+  http.mount({ name: "things", areas: { things: "Things." }, routes }, {});
   t.after(async () => {
     http.app.server.closeAllConnections();
     await http.app.close();

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { Type } from "typebox";
 import { defineErrors } from "../errors.ts";
 import { openApiFaults } from "../testing/openapi.ts";
+import { RowFormat, rowsAnswer } from "./download.ts";
 import { exampleOf } from "./examples.ts";
 import { testHttp } from "./fixture.ts";
 import type { OpenApiDocument } from "./openapi.ts";
@@ -32,7 +33,7 @@ const Thing = strict(
     parts: Type.Array(strict({ n: Type.Integer({ minimum: 3 }), on: Day }, { title: "Part" }), {
       minItems: 1,
     }),
-    labels: Type.Record(Type.String(), Type.String()),
+    labels: Type.Record(Type.String(), Type.String({ examples: ["red"] })),
     createdAt: Timestamp,
     version: Version,
   },
@@ -41,10 +42,15 @@ const Thing = strict(
 const NewThing = strict({
   name: Thing.properties.name,
   amountMinor: AmountMinor,
-  note: Type.Optional(Type.String({ minLength: 9 })),
+  note: Type.Optional(Type.String({ minLength: 9, examples: ["By the door"] })),
 });
 
 function routes(app: App): void {
+  readRoutes(app);
+  changeRoutes(app);
+}
+
+function readRoutes(app: App): void {
   app.get(
     "/things",
     {
@@ -57,6 +63,29 @@ function routes(app: App): void {
     },
     () => ({ items: [], nextCursor: null }),
   );
+  app.get(
+    "/things/:id",
+    {
+      schema: { summary: "Get", params: ById, response: { 200: Thing } },
+      config: { permission: "thing:read" },
+    },
+    () => ({}) as never,
+  );
+  app.get(
+    "/things/export",
+    {
+      schema: {
+        summary: "Export",
+        querystring: strict({ format: RowFormat }),
+        response: { 200: rowsAnswer("All.", Thing, { id: ({ id }: { id: string }) => id }) },
+      },
+      config: { permission: "thing:read" },
+    },
+    () => "",
+  );
+}
+
+function changeRoutes(app: App): void {
   app.post(
     "/things",
     {
@@ -76,7 +105,7 @@ function routes(app: App): void {
       schema: {
         summary: "Change",
         params: ById,
-        body: strict({ name: Type.Optional(Type.String()) }),
+        body: strict({ name: Type.Optional(Thing.properties.name) }),
         response: { 200: Thing },
       },
       config: { permission: "thing:update", ifMatch: true },
@@ -103,7 +132,11 @@ function routes(app: App): void {
     "/things/file",
     {
       schema: { summary: "Upload", response: { 200: strict({}) } },
-      config: { permission: "thing:create", accepts: ["text/csv"] },
+      config: {
+        permission: "thing:create",
+        accepts: ["text/csv"],
+        bodyExamples: { "text/csv": "name\r\nDeli\r\n" },
+      },
     },
     () => ({}),
   );
@@ -126,6 +159,8 @@ test("every operation is described, with examples that its own schemas accept", 
     "getMetrics",
     "getReady",
     "getThings",
+    "getThingsById",
+    "getThingsExport",
     "patchThingsById",
     "postThings",
     "putThingsFile",
@@ -138,12 +173,14 @@ test("headers, permissions, problems and shared schemas are part of an operation
   const { app } = testHttp(t, routes);
   const document = (await app.inject("/openapi.json")).json();
   const { post, get } = document.paths["/api/v1/things"];
-  const { patch, delete: remove } = document.paths["/api/v1/things/{id}"];
+  const { patch, get: one, delete: remove } = document.paths["/api/v1/things/{id}"];
   const names = ({ parameters }: { parameters: { name: string }[] }) =>
     parameters.map(({ name }) => name);
   assert.deepEqual(names(get), ["limit", "cursor"]);
   assert.equal(get.parameters[0].required, false, "what has a default may be left out");
   assert.deepEqual(names(post), ["Idempotency-Key"]);
+  assert.deepEqual(names(one), ["id", "If-None-Match"]);
+  assert.ok(one.responses["304"] && !one.responses["412"]);
   assert.deepEqual(names(patch), ["id", "If-Match"]);
   assert.equal(patch.parameters[1].required, true);
   assert.deepEqual(names(remove), ["id", "If-Match"]);
@@ -246,6 +283,80 @@ test("faults of a document are found", () => {
     requestBody: { note: { $ref: "#/components/schemas/C" } },
   });
   assert.throws(() => openApiFaults(dangling), /can't resolve reference/);
+});
+
+// Guards against a document that lacks what a client has to reckon with, unnoticed.
+test("an operation that leaves out a refusal, a header or an example is found", async (t) => {
+  const { app } = testHttp(t, routes);
+  const good = (await app.inject("/openapi.json")).json();
+  const things = "/api/v1/things";
+  const one = `${things}/{id}`;
+  // biome-ignore lint/suspicious/noExplicitAny: a document is taken to pieces
+  type Break = [expected: string, change: (paths: any, document: any) => void];
+  const without = (operation: { parameters: { name: string }[] }, name: string) => {
+    operation.parameters = operation.parameters.filter((parameter) => parameter.name !== name);
+  };
+  const breakages: Break[] = [
+    [`GET ${things}: lacks 401`, (paths) => delete paths[things].get.responses["401"]],
+    [
+      `GET ${things}: lacks 403, 429`,
+      (paths) => {
+        delete paths[things].get.responses["403"];
+        delete paths[things].get.responses["429"];
+      },
+    ],
+    [`GET ${one}: lacks 404`, (paths) => delete paths[one].get.responses["404"]],
+    [`POST ${things}: lacks 415`, (paths) => delete paths[things].post.responses["415"]],
+    [`POST ${things}: lacks 409`, (paths) => delete paths[things].post.responses["409"]],
+    [`POST ${things}: creates, and`, (paths) => without(paths[things].post, "Idempotency-Key")],
+    [`PATCH ${one}: lacks 412`, (paths) => delete paths[one].patch.responses["412"]],
+    [`PATCH ${one}: lacks 428`, (paths) => delete paths[one].patch.responses["428"]],
+    [`PATCH ${one}: changes what has`, (paths) => without(paths[one].patch, "If-Match")],
+    [`DELETE ${one}: changes what has`, (paths) => without(paths[one].delete, "If-Match")],
+    [
+      `PATCH ${one}: does not require`,
+      (paths) => {
+        for (const parameter of paths[one].patch.parameters) parameter.required = false;
+      },
+    ],
+    [
+      `GET ${things}: has no example of limit`,
+      (paths) => {
+        delete paths[things].get.parameters[0].example;
+      },
+    ],
+    [
+      `GET ${things}/export: answer 200 text/csv has no example`,
+      (paths) => {
+        delete paths[`${things}/export`].get.responses["200"].content["text/csv"].example;
+      },
+    ],
+    [
+      `PUT ${things}/file: request body has no example`,
+      (paths) => {
+        delete paths[`${things}/file`].put.requestBody.content["text/csv"].example;
+      },
+    ],
+    [
+      `GET ${things}: answer 200 application/json has an example that nobody`,
+      (paths) => {
+        const { content } = paths[things].get.responses["200"];
+        content["application/json"].example.items[0].name = "…";
+      },
+    ],
+    ["tag things: has no description", (_paths, document) => delete document.tags[0].description],
+    ["tag empty: is empty", (_paths, { tags }) => tags.push({ name: "empty", description: "x" })],
+    ["tag things: is not listed", (_paths, { tags }) => tags.shift()],
+  ];
+  for (const [expected, change] of breakages) {
+    const document = structuredClone(good);
+    change(document.paths, document);
+    const faults = openApiFaults(document);
+    assert.ok(
+      faults.some((fault) => fault.startsWith(expected)),
+      `${expected}: ${faults}`,
+    );
+  }
 });
 
 // Guards against examples that a reader can't use.

@@ -1,8 +1,12 @@
 import { accessErrors } from "../access/errors.ts";
 import { requestErrors } from "../errors.ts";
+import type { EventCatalogue } from "../events/catalogue.ts";
 import { identityErrors } from "../identity/errors.ts";
 import { type Components, createComponents } from "./components.ts";
+import { looksAtIfMatch } from "./etag.ts";
 import { exampleOf, type JsonSchema } from "./examples.ts";
+import { type Areas, tagsOf } from "./openapi-tags.ts";
+import { webhooksOf } from "./openapi-webhooks.ts";
 import type { DocumentedError, RouteConfig } from "./types.ts";
 
 /** A route as it was registered. */
@@ -26,6 +30,7 @@ export interface DocumentedRoute {
 
 export type OpenApiDocument = Record<string, unknown> & {
   paths: Record<string, Record<string, Operation>>;
+  webhooks?: Record<string, Record<string, unknown>>;
   components: Record<string, Record<string, unknown>>;
 };
 
@@ -39,16 +44,19 @@ export interface Operation {
 }
 
 /**
- * The OpenAPI 3.1 document of the routes that are served. Schemas with a `title` in PascalCase
- * become components of that name; throws where two different ones claim the same, or two operations
- * one id.
+ * The OpenAPI 3.1 document of the routes that are served and of the events that webhooks are told.
+ * Schemas with a `title` in PascalCase become components of that name; throws where two different
+ * ones claim the same, or two operations one id.
  */
 export function openApiDocument(
   routes: readonly DocumentedRoute[],
   version: string,
+  events: EventCatalogue = {},
+  areas: Areas = {},
 ): OpenApiDocument {
   const components = createComponents();
   const paths: OpenApiDocument["paths"] = {};
+  const tags = new Set<string>();
   const ids = new Set<string>();
   for (const route of routes) {
     if (route.config.hidden || route.method === "HEAD") continue;
@@ -57,22 +65,25 @@ export function openApiDocument(
       throw new Error(`Two operations have the id "${operation.operationId}"`);
     }
     ids.add(operation.operationId);
+    for (const tag of operation.tags) tags.add(tag);
     const path = route.url.replace(/:(\w+)(\([^)]*\))?/g, "{$1}").replace("*", "{path}");
     paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation };
   }
-  const tags = [...new Set(routes.map(({ service }) => service))].filter(Boolean).sort();
   return {
     openapi: "3.1.0",
     info: {
       title: "Plimsoll",
       version,
       description:
-        "Errors are problem documents (RFC 9457) whose codes are listed at /docs/errors. " +
+        "Errors are problem documents (RFC 9457) whose codes are listed at " +
+        "[/docs/errors](/docs/errors). The `path` of a faulty member is a JSON Pointer: into the " +
+        "body as `/items/0`, into another part after its name, as `query/limit`. " +
         "Lists are paged by cursor. Times are ISO 8601 in UTC, money is integer minor units.",
     },
     servers: [{ url: "/" }],
-    tags: tags.map((name) => ({ name })),
+    ...tagsOf(tags, areas),
     paths,
+    ...(Object.keys(events).length > 0 && { webhooks: webhooksOf(events, components) }),
     components: {
       ...components.all(),
       securitySchemes: {
@@ -128,17 +139,43 @@ function parametersOf({ schema, config, method }: DocumentedRoute, components: C
       example: "order-2026-11-20-0001",
     });
   }
-  if (config.ifMatch || method === "DELETE") {
+  if (looksAtIfMatch(method, config)) {
     parameters.push({
       name: "If-Match",
       in: "header",
-      required: config.ifMatch === true,
+      required: config.ifMatch === true && !config.ifNoneMatch,
       description: "The ETag of the version that this changes.",
       schema: { type: "string" },
       example: '"3"',
     });
   }
+  if (config.ifNoneMatch) {
+    parameters.push({
+      name: "If-None-Match",
+      in: "header",
+      required: false,
+      description: "`*` to make what must not be there yet. This or If-Match is required.",
+      schema: { type: "string", const: "*" },
+      example: "*",
+    });
+  }
+  if (hasVersion(schema, method)) {
+    parameters.push({
+      name: "If-None-Match",
+      in: "header",
+      required: false,
+      description: "The ETag of what one has: answered 304 while it is current.",
+      schema: { type: "string" },
+      example: '"3"',
+    });
+  }
   return parameters;
+}
+
+/** Whether a GET answers one thing with its version, and so with an ETag. */
+function hasVersion({ response }: DocumentedRoute["schema"], method: string): boolean {
+  const answer = (response as Record<string, JsonSchema> | undefined)?.["200"];
+  return method === "GET" && answer?.properties?.version !== undefined;
 }
 
 function membersAs(
@@ -165,10 +202,12 @@ function requestBodyOf(
   components: Components,
 ): Pick<Operation, "requestBody"> {
   if (config.accepts) {
-    const content = { schema: { type: "string", description: "Streamed." } };
-    return {
-      requestBody: { content: Object.fromEntries(config.accepts.map((type) => [type, content])) },
-    };
+    const text = { type: "string", description: "Streamed." };
+    const content = config.accepts.map((type) => {
+      const example = config.bodyExamples?.[type];
+      return [type, { schema: text, ...(example !== undefined && { example }) }] as const;
+    });
+    return { requestBody: { content: Object.fromEntries(content) } };
   }
   if (schema.body === undefined) return {};
   const body = schema.body as JsonSchema;
@@ -179,7 +218,7 @@ function requestBodyOf(
   };
 }
 
-function answersOf({ schema }: DocumentedRoute, components: Components) {
+function answersOf({ schema, method }: DocumentedRoute, components: Components) {
   const answers: Operation["responses"] = {};
   for (const [status, answer] of Object.entries(schema.response ?? {})) {
     const { description, content } = answer as JsonSchema & { content?: Record<string, object> };
@@ -188,6 +227,9 @@ function answersOf({ schema }: DocumentedRoute, components: Components) {
       ...answerHeaders(status, answer as JsonSchema),
       ...(content ? { content } : contentOf(answer as JsonSchema, components)),
     };
+  }
+  if (hasVersion(schema, method)) {
+    answers["304"] = { description: "What If-None-Match names is current." };
   }
   return answers;
 }
@@ -210,6 +252,15 @@ function answerHeaders(status: string, { properties = {} }: JsonSchema) {
   return Object.keys(headers).length > 0 ? { headers } : {};
 }
 
+/** What may be wrong with the credentials of any request. */
+export const credentialErrors: readonly DocumentedError[] = [
+  identityErrors.unauthenticated,
+  identityErrors.invalid_token,
+  identityErrors.expired_token,
+  identityErrors.invalid_api_key,
+  identityErrors.ambiguous_credentials,
+];
+
 /** Which problems an operation may answer with, as far as its declaration tells. */
 function errorsOf({ schema, config, url, method }: DocumentedRoute): DocumentedError[] {
   const takesBody = schema.body !== undefined || config.accepts !== undefined;
@@ -219,9 +270,9 @@ function errorsOf({ schema, config, url, method }: DocumentedRoute): DocumentedE
     ...(takesBody || schema.querystring || schema.params ? [malformed, invalid] : []),
     ...(takesBody ? [requestErrors.unsupported_media_type, requestErrors.too_large] : []),
     ...(query.properties?.cursor ? [requestErrors.bad_cursor] : []),
-    ...(config.permission ? [identityErrors.unauthenticated, accessErrors.forbidden] : []),
+    ...(config.permission ? [...credentialErrors, accessErrors.forbidden] : []),
     ...(/[:*]/.test(url) ? [not_found] : []),
-    ...(config.ifMatch || method === "DELETE" ? [requestErrors.version_conflict] : []),
+    ...(looksAtIfMatch(method, config) ? [requestErrors.version_conflict] : []),
     ...(config.ifMatch ? [requestErrors.version_required] : []),
     ...(config.idempotent
       ? [

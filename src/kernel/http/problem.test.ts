@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CommitUnknownError, ConnectionError } from "../db/pg-errors.ts";
 import { Problem, requestErrors } from "../errors.ts";
-import { dependencyErrors } from "../resilience/policies.ts";
+import { dependencyErrors } from "../resilience/policy-types.ts";
 import { testHttp } from "./fixture.ts";
 import { problemOf, problemText, rawProblem } from "./problem.ts";
 import { strict } from "./schemas.ts";

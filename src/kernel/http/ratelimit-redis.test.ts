@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { type TestContext, test } from "node:test";
 import { systemClock } from "../clock.ts";
+import { seededRandom } from "../random.ts";
+import { createPolicies, type Policies } from "../resilience/policies.ts";
 import { createLogger } from "../telemetry/logger.ts";
+import { createMetrics } from "../telemetry/metrics.ts";
+import { drill } from "../testing/faults.ts";
 import { requireService } from "../testing/services.ts";
 import { type RedisBuckets, redisBuckets } from "./ratelimit-redis.ts";
 import { type Limit, localBuckets } from "./ratelimit.ts";
@@ -61,11 +66,23 @@ async function ready(buckets: RedisBuckets): Promise<void> {
   assert.ok(buckets.shared());
 }
 
-function start(t: TestContext, url: string): RedisBuckets {
-  const local = localBuckets(systemClock);
-  const buckets = redisBuckets(url, { local, clock: systemClock, log });
+interface Started extends RedisBuckets {
+  policies: Policies;
+  /** How Redis's breaker stands. */
+  state(): string | undefined;
+}
+
+function start(t: TestContext, url: string, point?: string): Started {
+  const clock = systemClock;
+  const metrics = createMetrics({ processMetrics: false });
+  const around = { clock, log, metrics, random: seededRandom(clock, 1) };
+  const policies = createPolicies(around);
+  const faults = point === undefined ? {} : { faults: drill(around, point) };
+  const options = { local: localBuckets(clock), clock, log, policies, ...faults };
+  const buckets = redisBuckets(url, options);
   t.after(() => buckets.close());
-  return buckets;
+  const state = () => policies.list().find(({ name }) => name === "redis")?.state;
+  return { ...buckets, policies, state };
 }
 
 async function passed(buckets: RedisBuckets, key: string, times: number): Promise<number> {
@@ -107,6 +124,7 @@ test("a dead Redis makes buckets local at once, never open, and comes back", asy
   for (let n = 0; n < 100; n += 1) await buckets.take(`${key}-rest`, limit);
   assert.ok(systemClock.monotonicMs() - restMs < 100, "and nobody waits for it any more");
   assert.ok(!buckets.shared());
+  assert.equal(buckets.state(), "OPEN");
 
   proxy.manner = "refuse";
   proxy.cut();
@@ -114,6 +132,7 @@ test("a dead Redis makes buckets local at once, never open, and comes back", asy
 
   proxy.manner = "pass";
   await ready(buckets);
+  assert.equal(buckets.state(), "CLOSED");
   assert.ok((await passed(buckets, `${key}-back`, 30)) <= 13);
 });
 
@@ -124,4 +143,69 @@ test("without Redis from the start, buckets are local from the start", async (t)
   const verdict = buckets.take("y", { name: "test", perMinute: 10, burst: 10 });
   assert.ok(!(verdict instanceof Promise));
   assert.equal(await passed(buckets, "x", 30), 10);
+});
+
+// Guards against an operator who can't take Redis out of use, or can't give it back.
+test("an isolated Redis is not asked, and is again after the reset", async (t) => {
+  const url = await requireService(t, "redis");
+  if (url === null) return;
+  const buckets = start(t, url);
+  await ready(buckets);
+  buckets.policies.isolate("redis");
+  const verdict = buckets.take("isolated", limit);
+  assert.ok(!(verdict instanceof Promise), "nobody waits");
+  assert.equal(await passed(buckets, `isolated-${process.pid}`, 30), 10);
+  buckets.policies.reset("redis");
+  await ready(buckets);
+});
+
+// Guards against one bad moment of Redis that fails a request, or opens the gates.
+test("redis.command: an injected fault makes limits local, and no request fails", async (t) => {
+  const url = await requireService(t, "redis");
+  if (url === null) return;
+  const buckets = start(t, url, "redis.command");
+  const startedMs = systemClock.monotonicMs();
+  while (buckets.state() !== "OPEN") {
+    assert.equal((await buckets.take(`fault-${process.pid}`, limit)).allowed, true);
+    assert.ok(systemClock.monotonicMs() - startedMs < 10_000);
+    await systemClock.sleep(20);
+  }
+  assert.equal(await passed(buckets, `fault-${process.pid}-${startedMs}`, 30), 10);
+  await ready(buckets);
+});
+
+/** A Redis of this test's own, to be killed; null where none is installed. */
+async function ownRedis(t: TestContext, port: number): Promise<ChildProcess | null> {
+  const args = ["--port", String(port), "--save", "", "--bind", "127.0.0.1"];
+  const child = spawn("redis-server", args, { stdio: "ignore" });
+  t.after(() => child.kill("SIGKILL"));
+  const started = await Promise.race([
+    once(child, "spawn").then(() => true),
+    once(child, "error").then(() => false),
+  ]);
+  return started ? child : null;
+}
+
+// Guards against requests that wait for a Redis whose process is gone, each for itself.
+test("killed, Redis costs no request any time, and its breaker shows it", async (t) => {
+  if ((await requireService(t, "redis")) === null) return;
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  const redis = await ownRedis(t, port);
+  if (!redis) return t.skip("needs redis-server in PATH");
+  const buckets = start(t, `redis://127.0.0.1:${port}`);
+  await ready(buckets);
+  redis.kill("SIGKILL");
+  await once(redis, "close");
+  const startedMs = systemClock.monotonicMs();
+  for (let n = 0; n < 200; n += 1) await buckets.take("killed", limit);
+  assert.ok(systemClock.monotonicMs() - startedMs < 100);
+  for (let n = 0; n < 100 && buckets.state() !== "OPEN"; n += 1) await systemClock.sleep(20);
+  assert.equal(buckets.state(), "OPEN");
+  assert.ok(!buckets.shared());
+  await ownRedis(t, port);
+  await ready(buckets);
+  assert.equal(buckets.state(), "CLOSED");
 });

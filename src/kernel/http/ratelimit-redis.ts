@@ -1,15 +1,16 @@
 import { createClient, defineScript } from "redis";
 import type { Clock } from "../clock.ts";
+import type { Faults } from "../resilience/faults.ts";
+import type { Policies } from "../resilience/policies.ts";
+import type { Policy } from "../resilience/policy-types.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { type Buckets, judge, type Limit, type Verdict } from "./ratelimit.ts";
 
 const CONNECT_TIMEOUT_MS = 1_000;
 /** An answer that takes longer than this is worth less than a local guess. */
 const ANSWER_TIMEOUT_MS = 50;
-/**
- * After a failure Redis is left alone this long, so that requests don't each wait for the timeout.
- */
-const REST_MS = 1_000;
+/** How often a Redis that has failed is looked at; meanwhile nobody's request waits for it. */
+const LOOK_EVERY_MS = 1_000;
 const RECONNECT_DELAY_MAX_MS = 2_000;
 const COMMANDS_WAITING_MAX = 10_000;
 
@@ -45,13 +46,22 @@ export interface RedisBuckets extends Buckets {
   close(): void;
 }
 
+export interface RedisBucketsOptions {
+  local: Buckets;
+  clock: Clock;
+  log: Logger;
+  policies: Pick<Policies, "for">;
+  faults?: Pick<Faults, "at">;
+}
+
 /**
- * Buckets that all processes share. Where Redis doesn't answer within 50 ms the process decides by
- * buckets of its own: a dead Redis makes limits per process, never none. It comes back by itself.
+ * Buckets that all processes share. A Redis that fails once, or takes longer than 50 ms, is left
+ * alone: its breaker opens, and the process decides by buckets of its own, which makes limits per
+ * process, never none. Nobody's request tries whether it is back; that is looked at beside them.
  */
 export function redisBuckets(
   url: string,
-  { local, clock, log }: { local: Buckets; clock: Clock; log: Logger },
+  { local, clock, log, policies, faults }: RedisBucketsOptions,
 ): RedisBuckets {
   const client = createClient({
     url,
@@ -63,52 +73,112 @@ export function redisBuckets(
       reconnectStrategy: (attempts) => Math.min(50 * 2 ** attempts, RECONNECT_DELAY_MAX_MS),
     },
   });
-  let restUntilMs = 0;
-  let healthy = true;
-  const degrade = (error: unknown) => {
-    restUntilMs = clock.monotonicMs() + REST_MS;
-    if (healthy) log.warn({ err: error }, "Redis does not answer: rate limits are per process");
-    healthy = false;
-  };
+  const policy = policies.for("redis", {
+    timeoutMs: ANSWER_TIMEOUT_MS,
+    breaker: { consecutiveFailures: 1, halfOpenAfterMs: LOOK_EVERY_MS },
+    bulkhead: { concurrent: COMMANDS_WAITING_MAX, queued: 0 },
+  });
+  const watch = watchOver({ client, policy, clock, log });
   // Without a listener the client's first broken connection would end the process.
-  client.on("error", degrade);
-  client.connect().catch(degrade);
+  client.on("error", (error: Error) => void watch.lost(error));
+  void connect();
+
+  async function connect(): Promise<void> {
+    try {
+      await client.connect();
+    } catch (error) {
+      await watch.lost(error);
+    }
+  }
 
   async function takeShared(key: string, limit: Limit): Promise<Verdict> {
-    // While it is unwell, one request a second tries it and the others don't wait.
-    if (!healthy) restUntilMs = clock.monotonicMs() + REST_MS;
     const tokenMicros = 60_000_000 / limit.perMinute;
+    const name = `plimsoll:rate:${limit.name}:${key}`;
     try {
-      const missingMicros = await within(
-        ANSWER_TIMEOUT_MS,
-        client.take(`plimsoll:rate:${limit.name}:${key}`, tokenMicros, tokenMicros * limit.burst),
-      );
-      if (!healthy) log.info("Redis answers again: rate limits are shared");
-      healthy = true;
-      restUntilMs = 0;
+      const missingMicros = await policy.execute(async (signal) => {
+        await faults?.at("redis.command", signal);
+        return client.take(name, tokenMicros, tokenMicros * limit.burst);
+      });
       return judge(limit, missingMicros / 1_000);
     } catch (error) {
-      degrade(error);
+      watch.degrade(error);
       return local.take(key, limit);
     }
   }
 
+  const shared = () => {
+    if (policy.refuses()) watch.degrade(new Error("Redis is not to be asked"));
+    return client.isReady && !watch.looking();
+  };
+
   return {
-    take(key, limit) {
-      const asks = client.isReady && clock.monotonicMs() >= restUntilMs;
-      return asks ? takeShared(key, limit) : local.take(key, limit);
+    take: (key, limit) => (shared() ? takeShared(key, limit) : local.take(key, limit)),
+    shared,
+    close() {
+      watch.stop();
+      client.destroy();
     },
-    shared: () => client.isReady && healthy,
-    close: () => client.destroy(),
   };
 }
 
-/**
- * Real time on purpose: this guards a socket, and decides nothing that a test's clock should move.
- */
-function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error("No answer in time")), timeoutMs);
-    answer.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+interface Watched {
+  client: { readonly isReady: boolean; ping(): Promise<unknown> };
+  policy: Policy;
+  clock: Clock;
+  log: Logger;
+}
+
+/** Looks, from a failure on, whether Redis answers again. */
+function watchOver({ client, policy, clock, log }: Watched) {
+  const closing = new AbortController();
+  let looking = false;
+
+  /** Resolves once Redis has answered; rejects when there is no need any more. */
+  async function look(): Promise<void> {
+    for (;;) {
+      await clock.sleep(LOOK_EVERY_MS, closing.signal);
+      if (!client.isReady || policy.refuses()) continue;
+      try {
+        await policy.execute(() => client.ping());
+        return;
+      } catch {
+        // The breaker has counted it, and the next look will come.
+      }
+    }
+  }
+
+  async function lookOut(): Promise<void> {
+    try {
+      await look();
+      log.info("Redis answers again: rate limits are shared");
+    } catch (error) {
+      log.debug({ err: error }, "nobody looks for Redis any more");
+    }
+    looking = false;
+  }
+
+  const degrade = (error: unknown): void => {
+    if (looking || closing.signal.aborted) return;
+    looking = true;
+    log.warn({ err: error }, "Redis does not answer: rate limits are per process");
+    void lookOut();
+  };
+
+  return {
+    looking: () => looking,
+    degrade,
+    /** A connection that breaks between requests counts as much as one that breaks under them. */
+    async lost(error: unknown): Promise<void> {
+      // Each reconnection that fails says so again; one failure is enough.
+      if (looking || closing.signal.aborted) return;
+      try {
+        await policy.execute(async () => {
+          throw error;
+        });
+      } catch (refusal) {
+        degrade(refusal);
+      }
+    },
+    stop: () => closing.abort(),
+  };
 }

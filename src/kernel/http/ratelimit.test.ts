@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { manualClock } from "../clock.ts";
+import { identityErrors } from "../identity/errors.ts";
 import { tenantA, testCaller, testHttp } from "./fixture.ts";
 import { addressKey, judge, type Limit, localBuckets, type Verdict } from "./ratelimit.ts";
 import { strict } from "./schemas.ts";
@@ -148,6 +149,39 @@ test("an address is limited by itself: a hundred a minute, twenty at once", asyn
     while ((await ask("/api/v1/open")) === 200) passed += 1;
   }
   assert.ok(Math.abs(passed - 100) <= 1, `${passed} in a minute`);
+});
+
+// Guards against a typo in a good client's program that locks out everybody behind its address.
+test("unknown paths and wrong methods count against whoever asks, if it says who", async (t) => {
+  const http = testHttp(t, routes, {
+    limits: { anonymousPerMinute: 60, anonymousBurst: 4, tenantPerMinute: 10 },
+    options: {
+      authenticate: async ({ authorization = "", "x-api-key": key }) => {
+        if (authorization === "Bearer expired") throw identityErrors.expired_token();
+        return testCaller(key === undefined ? authorization.replace("Bearer ", "") : "eve");
+      },
+    },
+  });
+  const ask = async (headers: Record<string, string>, method = "GET", url = "/api/v1/nothing") => {
+    const answer = await http.app.inject({ method: method as "GET", url, headers });
+    const [, bucket] = /^"(\w+)"/.exec(String(answer.headers.ratelimit)) ?? [];
+    return [answer.statusCode, bucket];
+  };
+  const ada = { authorization: "Bearer ada" };
+  for (let n = 0; n < 4; n += 1) assert.deepEqual(await ask(ada), [404, "tenant"]);
+  for (let n = 0; n < 3; n += 1) {
+    assert.deepEqual(await ask(ada, "PUT", "/api/v1/mine"), [405, "tenant"]);
+  }
+  assert.deepEqual(await ask(ada, "GET", "/api/v1/mine/"), [404, "tenant"]);
+  assert.deepEqual(await ask(ada, "GET", "/api/v1/mine"), [200, "tenant"]);
+  assert.deepEqual(await ask({ "x-api-key": "plm_x" }), [404, "tenant"]);
+  // The tenth of the tenant's, then no more; its address has not been charged for any of them.
+  assert.deepEqual(await ask(ada), [404, "tenant"]);
+  assert.deepEqual(await ask(ada), [429, "tenant"]);
+  for (const authorization of ["Bearer nobody", "Bearer expired", "nonsense", ""]) {
+    assert.deepEqual(await ask({ authorization }), [404, "address"], authorization);
+  }
+  assert.deepEqual(await ask({}), [429, "address"]);
 });
 
 // Guards against a forwarded address that anybody can make up.

@@ -6,18 +6,20 @@ import type {
 } from "fastify";
 import { requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
+import { countUnmatched } from "./access.ts";
 import type { CrossOrigin } from "./cross-origin.ts";
 import type { Limiter } from "./limiter.ts";
 import type { RequestMeter, RouteStats } from "./measure.ts";
 import { parseTraceParent } from "./trace.ts";
-import type { App } from "./types.ts";
-import { answerUnmatched } from "./unmatched.ts";
+import type { App, Authenticate } from "./types.ts";
+import { answerUnmatched, isEmptyPath } from "./unmatched.ts";
 
 export interface BeginOptions {
   app: App;
   headers: Readonly<Record<string, string>>;
   crossOrigin: CrossOrigin;
   limiter: Limiter;
+  authenticate: Authenticate;
   meter: RequestMeter;
   random: Random;
 }
@@ -29,7 +31,7 @@ const SPAN_ID_BYTES = 8;
  * address itself, and the end of requests that no route is for.
  */
 export function beginRequest(options: BeginOptions): onRequestHookHandler {
-  const { app, headers, crossOrigin, limiter, meter, random } = options;
+  const { app, headers, crossOrigin, meter, random } = options;
   const unmatched = meter.route("any", "unmatched");
   return (request, reply, done) => {
     reply.headers(headers);
@@ -39,16 +41,17 @@ export function beginRequest(options: BeginOptions): onRequestHookHandler {
     crossOrigin.mark(request, reply);
     const fault = faultOfHead(request);
     if (fault) return done(fault);
-    if (!request.is404) return done();
+    if (!request.is404 && !isEmptyPath(request.params)) return done();
     if (isPreflight(request)) {
       // Not counted: a page of another origin would spend its address's few requests on asking.
       answerUnmatched(app, crossOrigin, request, reply);
       return finish(meter, unmatched, request, reply, "info");
     }
-    limiter.anonymous(request, reply, (refusal) => {
+    countUnmatched(options, request, reply, (refusal) => {
       if (refusal) return done(refusal);
       answerUnmatched(app, crossOrigin, request, reply);
-      finish(meter, unmatched, request, reply, "info");
+      // Where a route was found after all, it counts by itself.
+      if (request.is404) finish(meter, unmatched, request, reply, "info");
     });
   };
 }
@@ -68,6 +71,12 @@ function continueTrace(header: string, reply: FastifyReply, random: Random): voi
 
 function faultOfHead({ raw }: FastifyRequest): Error | null {
   const { url = "", headers, httpVersionMinor } = raw;
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== "100-continue") {
+    return requestErrors.expectation_failed({
+      detail: "Expect may be 100-continue only.",
+      headers: { connection: "close" },
+    });
+  }
   const coding = headers["transfer-encoding"];
   if (coding !== undefined && coding.toLowerCase() !== "chunked") {
     return requestErrors.malformed({
@@ -81,7 +90,8 @@ function faultOfHead({ raw }: FastifyRequest): Error | null {
   }
   if (!url.includes("%")) return null;
   if (url.includes("%00")) {
-    const errors = [{ path: "query", message: "must not contain a NUL character" }];
+    const path = url.split("?", 1)[0]?.includes("%00") ? "path" : "query";
+    const errors = [{ path, message: "must not contain a NUL character" }];
     return requestErrors.invalid({ detail: "The address holds a NUL character.", errors });
   }
   try {

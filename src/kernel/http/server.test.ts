@@ -111,6 +111,9 @@ test("a malformed address or host is 4xx with a problem document", async (t) => 
     ["/api/v1/../things", /^HTTP\/1\.1 404 /],
     ["//api/v1/things", /^HTTP\/1\.1 404 /],
     ["/api/v1/things;a=b", /^HTTP\/1\.1 404 /],
+    ["/api/v1/things/", /^HTTP\/1\.1 404 /],
+    ["/api/v1/things/?limit=1", /^HTTP\/1\.1 404 /],
+    ["/api/v1/things//", /^HTTP\/1\.1 404 /],
     ["*", /^HTTP\/1\.1 404 /],
     ["/api/v1/things", /^HTTP\/1\.1 200 /],
     ["http://elsewhere/api/v1/things", /^HTTP\/1\.1 200 /],
@@ -121,6 +124,15 @@ test("a malformed address or host is 4xx with a problem document", async (t) => 
     if (received.startsWith("HTTP/1.1 4")) assert.match(code(received), /^ERR_REQUEST_/, target);
     assert.match(received, /x-request-id: /i, target);
   }
+  // What it expects is refused before anything is done, whatever is asked for.
+  for (const expect of ["nonsense", "100-continue, nonsense"]) {
+    const received = await ask("/api/v1/things", `Host: x\r\nExpect: ${expect}\r\n`);
+    assert.match(received, /HTTP\/1\.1 417 /);
+    assert.match(received, /content-type: application\/problem\+json/i);
+    assert.equal(code(received), "ERR_REQUEST_EXPECTATION_FAILED");
+  }
+  const served = await ask("/api/v1/things", "Host: x\r\nExpect: 100-Continue\r\n");
+  assert.match(served, /HTTP\/1\.1 200 /);
   assert.match(await ask("/api/v1/things", ""), /^HTTP\/1\.1 400 .*must name its Host/s);
   assert.ok(!http.lines.some(({ level }) => level === "error"));
 });

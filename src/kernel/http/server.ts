@@ -12,6 +12,7 @@ import type { PermissionCatalogue } from "../access/permissions.ts";
 import type { Clock } from "../clock.ts";
 import type { Config } from "../config.ts";
 import type { ErrorCatalogue } from "../errors.ts";
+import type { EventCatalogue } from "../events/catalogue.ts";
 import type { Random } from "../random.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -22,12 +23,14 @@ import { expectBody, readBodies } from "./body.ts";
 import { createCrossOrigin } from "./cross-origin.ts";
 import { createCursorSeal, sealCursors } from "./cursor-seal.ts";
 import { docsRoutes } from "./docs.ts";
+import { createDownloads } from "./download.ts";
 import { createDrain, type Drain } from "./drain.ts";
 import { standardHeaders } from "./headers.ts";
 import { healthRoutes } from "./health-routes.ts";
 import { createLimiter, type Limiter } from "./limiter.ts";
 import { createRequestMeter, type RequestMeter } from "./measure.ts";
 import { type DocumentedRoute, openApiDocument } from "./openapi.ts";
+import { lowerPathIds } from "./path-ids.ts";
 import { sendProblem } from "./problem.ts";
 import type { RedisBuckets } from "./ratelimit-redis.ts";
 import { type Buckets, localBuckets } from "./ratelimit.ts";
@@ -52,7 +55,7 @@ export interface HttpOptions {
     | "tls"
     | "metricsToken"
     | "limits"
-  >;
+  > & { db: Pick<Config["db"], "poolMax"> };
   clock: Clock;
   random: Random;
   log: Logger;
@@ -63,6 +66,8 @@ export interface HttpOptions {
   permissions: PermissionCatalogue;
   /** Every catalogue whose errors may be answered, the kernel's own too. */
   errors: readonly ErrorCatalogue[];
+  /** What webhooks are told of, for the OpenAPI document. */
+  events?: EventCatalogue;
   /** The release, for the OpenAPI document. */
   version: string;
   /** A tenant's own limit per minute, from memory; null for the default. */
@@ -102,6 +107,10 @@ export function createHttp(options: HttpOptions): Http {
   const app = fastify(serverOptions(options)) as unknown as App;
   app.server.maxConnections = CONNECTIONS_MAX;
   app.server.maxHeadersCount = HEADERS_MAX;
+  // Node would answer what a client expects and can't have by itself, without a problem document.
+  app.server.on("checkExpectation", (request, response) => {
+    app.server.emit("request", request, response);
+  });
   const drain = createDrain(app, {
     clock,
     health,
@@ -119,11 +128,15 @@ export function createHttp(options: HttpOptions): Http {
   const parts = { drain, limiter, meter };
   prepareRequests(app, options, parts);
   const routes = watchRoutes(app, options, parts);
-  registerOwnRoutes(app, options, routes);
+  const areas: Record<string, Readonly<Record<string, string>>> = {};
+  registerOwnRoutes(app, options, () =>
+    openApiDocument(routes, options.version, options.events, areas),
+  );
 
   return {
     app,
     mount(service, deps) {
+      areas[service.name] = service.areas ?? {};
       // Asynchronous, so that what a route's declaration throws rejects `app.ready`.
       const scoped =
         (register: Mountable<typeof deps>["routes"]) => async (scope: FastifyInstance) => {
@@ -149,13 +162,16 @@ interface Parts {
 function prepareRequests(app: App, options: HttpOptions, { drain, limiter, meter }: Parts): void {
   const { config, random } = options;
   app.decorate("serviceName", "");
+  const connectionsMax = config.db.poolMax;
+  app.decorate("downloads", createDownloads({ clock: options.clock, connectionsMax }));
   for (const name of ["tenant", "actor", "principal", "scope"]) app.decorateRequest(name, null);
   app.setValidatorCompiler(createValidatorCompiler());
   app.setErrorHandler(sendProblem);
   readBodies(app, config.limits);
   const headers = standardHeaders(isSecure(config));
   const crossOrigin = createCrossOrigin(config.corsOrigins);
-  app.addHook("onRequest", beginRequest({ app, headers, crossOrigin, limiter, meter, random }));
+  const parts = { app, headers, crossOrigin, limiter, meter, random };
+  app.addHook("onRequest", beginRequest({ ...parts, authenticate: options.authenticate }));
   app.addHook("onSend", (_request, reply, payload, done) => {
     if (drain.closing()) reply.header("connection", "close");
     done(null, payload);
@@ -180,6 +196,7 @@ function watchRoutes(app: App, options: HttpOptions, { limiter, meter }: Parts):
     guardRoute(route, { authenticate, limiter });
     expectBody(route);
     sealCursors(route, cursors);
+    lowerPathIds(route);
     const stats = meter.route(String(route.method), route.url);
     const level = route.config?.rateLimit === "none" ? "debug" : "info";
     route.onResponse = [...[route.onResponse ?? []].flat(), finishRequest(meter, stats, level)];
@@ -288,8 +305,8 @@ function documented(route: RouteOptions, service: string): DocumentedRoute {
   return { method: String(route.method), url, service, schema, config };
 }
 
-function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRoute[]): void {
-  const { config, health, metrics, version } = options;
+function registerOwnRoutes(app: App, options: HttpOptions, document: () => object): void {
+  const { config, health, metrics } = options;
   app.register(compress, {
     encodings: ["zstd", "gzip", "br"],
     threshold: COMPRESS_FROM_BYTES,
@@ -306,7 +323,7 @@ function registerOwnRoutes(app: App, options: HttpOptions, routes: DocumentedRou
     docsRoutes(scope, {
       errors: options.errors,
       openapi: () => {
-        openapi ??= JSON.stringify(openApiDocument(routes, version));
+        openapi ??= JSON.stringify(document());
         return openapi;
       },
     });

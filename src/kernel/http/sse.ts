@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../clock.ts";
 import { requestErrors } from "../errors.ts";
+import { createSeats } from "./seats.ts";
 
 const HEARTBEAT_MS = 15_000;
 /** What a client may leave unread before it is taken for dead. */
@@ -42,29 +43,19 @@ export function createEventStreams(
   clock: Clock,
   onClosing: (end: () => void) => () => void,
 ): EventStreams {
-  const perTenant = new Map<string, number>();
-  let open = 0;
+  const seats = createSeats({ max: STREAMS_MAX, perTenantMax: STREAMS_PER_TENANT_MAX });
 
-  function enter(tenant: string): () => void {
-    const count = perTenant.get(tenant) ?? 0;
-    if (open >= STREAMS_MAX || count >= STREAMS_PER_TENANT_MAX) {
-      throw requestErrors.rate_limited({
-        detail: "Too many event streams are open; close one of them.",
-        headers: { "retry-after": "30" },
-      });
-    }
-    open += 1;
-    perTenant.set(tenant, count + 1);
-    return () => {
-      open -= 1;
-      const left = (perTenant.get(tenant) ?? 1) - 1;
-      if (left > 0) perTenant.set(tenant, left);
-      else perTenant.delete(tenant);
-    };
+  function enter(tenantId: string): () => void {
+    const leave = seats.take(tenantId);
+    if (leave) return leave;
+    throw requestErrors.rate_limited({
+      detail: "Too many event streams are open; close one of them.",
+      headers: { "retry-after": "30" },
+    });
   }
 
   return {
-    count: () => open,
+    count: seats.taken,
     open(request, reply) {
       const leave = enter(request.tenant?.id ?? "");
       const response = reply.raw;

@@ -32,14 +32,26 @@ export interface RouteConfig {
   secretAnswer?: true;
   /** Refused with 428 unless If-Match says which version it changes. */
   ifMatch?: true;
-  /** `auth`: signs people in, so nothing of its answer is compressed. `none`: probes. */
-  rateLimit?: "auth" | "none";
+  /** With `ifMatch`, on a PUT that makes as well: `If-None-Match: *` says there is none yet. */
+  ifNoneMatch?: true;
+  /** An action on what has versions: refused with 412 where If-Match names an older one. */
+  acceptsIfMatch?: true;
+  /** The way to clear injected faults: those of changes don't strike here. */
+  spared?: true;
+  /**
+   * Of a public route. `auth`: signs people in, so nothing of its answer is compressed. `refusals`:
+   * knows its caller by a signature, so only what it refuses counts against the address. `none`:
+   * probes.
+   */
+  rateLimit?: "auth" | "refusals" | "none";
   /** Instead of the server's limit. For streams too. */
   bodyLimitBytes?: number;
   /** Longest string in a JSON body, instead of 65,536 characters. */
   stringLimitChars?: number;
   /** Media types other than JSON; their bodies arrive as a stream, bounded by the body limit. */
   accepts?: readonly string[];
+  /** With `accepts`, what such a body looks like, by its media type: for the documentation. */
+  bodyExamples?: Readonly<Record<string, string>>;
   /** Instead of the one made of method and path. */
   operationId?: string;
   /** Problems that are this operation's own, for the documentation. */
@@ -63,9 +75,18 @@ export type App = FastifyInstance<
   TypeBoxProvider
 >;
 
+/** How many answers stream rows at once; for `sendRows`. */
+export interface Downloads {
+  /** Throws where too many run. Answers how to tell that it is over. */
+  begin(tenantId: string): () => void;
+  /** A check that throws for a download that goes on for too long. */
+  watch(): () => void;
+}
+
 /** What this layer needs to know of a service. */
 export interface Mountable<Deps> {
   readonly name: string;
+  readonly areas?: Readonly<Record<string, string>>;
   readonly routes: (app: App, deps: Deps) => void;
   /** Those whose whole address a standard fixes: without the prefix. */
   readonly rootRoutes?: (app: App, deps: Deps) => void;
@@ -104,6 +125,8 @@ declare module "fastify" {
   interface FastifyInstance {
     /** The service whose routes are registered here; empty outside of services. */
     serviceName: string;
+    /** How many downloads run, for `sendRows`. */
+    downloads: Downloads;
   }
 
   interface FastifyRequest {
@@ -116,5 +139,7 @@ declare module "fastify" {
     scope: "all" | "own";
     /** The body as it arrived, for signatures over it; null unless it was JSON. */
     bodyBytes: Buffer | null;
+    /** SHA-256 of a streamed body, once it has been spooled; else null. */
+    bodyDigest: Buffer | null;
   }
 }

@@ -34,8 +34,19 @@ export function answerUnmatched(
   sendProblem(problem, request, reply);
 }
 
+/**
+ * Whether a parameter of the path is empty, as the id in `/shops/`: the router matches it with
+ * `/shops/:id`, but nothing is called "".
+ */
+export function isEmptyPath(params: unknown): boolean {
+  for (const [name, value] of Object.entries(params as Record<string, string>)) {
+    if (value === "" && name !== "*") return true;
+  }
+  return false;
+}
+
 /** A page's catch-all route (`/*`) serves every path by GET, which says nothing about this one. */
 function isServed(app: FastifyInstance, method: HTTPMethods, path: string): boolean {
   const route = app.findRoute({ method, url: path });
-  return route !== null && !Object.hasOwn(route.params, "*");
+  return route !== null && !Object.hasOwn(route.params, "*") && !isEmptyPath(route.params);
 }

@@ -2,6 +2,7 @@ import { Ajv, type ErrorObject, type Options, type ValidateFunction } from "ajv"
 import formatsPlugin from "ajv-formats";
 import type { FastifySchemaCompiler } from "fastify";
 import { type FieldError, requestErrors } from "../errors.ts";
+import { uuidPattern } from "../random.ts";
 import { pointerStep } from "./json.ts";
 
 const FIELD_ERRORS_MAX = 20;
@@ -27,9 +28,16 @@ const textOptions: Options = { ...common, coerceTypes: true };
 /** Which part of a request: "body", "params", "querystring" or "headers". */
 type Part = string | undefined;
 
+/** What a fault's path begins with: the part as OpenAPI calls it, or nothing for the body. */
+const partNames: Readonly<Record<string, string>> = {
+  params: "path",
+  querystring: "query",
+  headers: "header",
+};
+
 /**
  * Compiles schemas for Fastify. A refusal is the `invalid` problem (422) with up to 20 faults, each
- * with its path: a JSON Pointer into the body, or `query.limit`.
+ * with its path: a JSON Pointer into the body, or `query/limit`.
  */
 export function createValidatorCompiler(): FastifySchemaCompiler<unknown> {
   const body = withFormats(new Ajv(bodyOptions));
@@ -39,8 +47,10 @@ export function createValidatorCompiler(): FastifySchemaCompiler<unknown> {
   return ({ schema, httpPart }) => {
     const part: Part = httpPart;
     const quick = (part === "body" ? body : text).compile(schema as object);
+    const numbers = part === "body" ? [] : numbersOf(schema as TextSchema);
     let full: ValidateFunction | null = null;
     const validate = (value: unknown) => {
+      for (const [name, plain] of numbers) refuseOddNumber(value as TextMembers, name, plain);
       if (quick(value)) return true;
       let faults = quick.errors ?? [];
       if (countValues(value, VALUES_FULLY_CHECKED_MAX) < VALUES_FULLY_CHECKED_MAX) {
@@ -54,10 +64,34 @@ export function createValidatorCompiler(): FastifySchemaCompiler<unknown> {
   };
 }
 
+type TextSchema = { properties?: Readonly<Record<string, { type?: string }>> };
+type TextMembers = Record<string, unknown>;
+
+const plainNumbers: Readonly<Record<string, RegExp>> = {
+  integer: /^-?\d+$/,
+  number: /^-?\d+(\.\d+)?$/,
+};
+
+function numbersOf({ properties = {} }: TextSchema): [name: string, plain: RegExp][] {
+  return Object.entries(properties).flatMap(([name, { type }]): [string, RegExp][] => {
+    const plain = plainNumbers[type ?? ""];
+    return plain ? [[name, plain]] : [];
+  });
+}
+
+/**
+ * Ajv reads text as JavaScript does: `1e1`, `0x10` and ` 7 ` would be numbers too. What isn't
+ * written in plain decimal digits becomes what Ajv takes for no number.
+ */
+function refuseOddNumber(members: TextMembers, name: string, plain: RegExp): void {
+  const text = members[name];
+  if (typeof text === "string" && !plain.test(text)) members[name] = Number.NaN;
+}
+
 /** The formats of ajv-formats, with uuid as PostgreSQL takes it: not the `urn:uuid:` one. */
 export function withFormats(ajv: Ajv): Ajv {
   formatsPlugin.default(ajv);
-  ajv.addFormat("uuid", /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i);
+  ajv.addFormat("uuid", new RegExp(uuidPattern, "i"));
   return ajv;
 }
 
@@ -104,10 +138,7 @@ function isBranchOf(unions: readonly ErrorObject[], fault: ErrorObject): boolean
 function pathOf(fault: ErrorObject, part: Part): string {
   const member: unknown = fault.params.additionalProperty ?? fault.params.missingProperty;
   const step = typeof member === "string" ? `/${pointerStep(member)}` : "";
-  const pointer = `${fault.instancePath}${step}`;
-  if (part === "body") return pointer;
-  const names = pointer.split("/").slice(1);
-  return [part === "querystring" ? "query" : part, ...names].join(".");
+  return `${partNames[part ?? ""] ?? ""}${fault.instancePath}${step}`;
 }
 
 function messageOf(fault: ErrorObject): string {

@@ -4,6 +4,8 @@ export interface TestResponse {
   readonly status: number;
   readonly headers: Record<string, string>;
   readonly text: string;
+  /** As they were sent, for what is not text. */
+  readonly bytes: Buffer;
   /** Parsed when the answer is JSON; else null. */
   // biome-ignore lint/suspicious/noExplicitAny: tests assert what it is
   readonly body: any;
@@ -46,6 +48,7 @@ export function createClient(app: App, credentials: () => Promise<Headers>): Cli
       status: answer.statusCode,
       headers: answer.headers as Record<string, string>,
       text: answer.payload,
+      bytes: answer.rawPayload,
       body: /[/+]json/.test(type) && answer.payload !== "" ? JSON.parse(answer.payload) : null,
     };
   };

@@ -43,6 +43,8 @@ const memoryFolder = "/dev/shm";
 const memoryNeededBytes = 2 * 1024 ** 3;
 const templatesKeptAtMost = 12;
 const cloneAttemptsAtMost = 100;
+const farewellLooksAtMost = 50;
+const farewellLookMs = 10;
 const templateLock = "1347176781, 7";
 
 // Nothing here has to survive a power cut.
@@ -285,6 +287,20 @@ async function cloneTemplate(
 
 let databases = 0;
 
+/**
+ * A pool's `end` resolves before the server has read it: connections that are just leaving would be
+ * cut off, and log that. Those that stay are.
+ */
+async function dropUnused(client: pg.Client, name: string): Promise<void> {
+  for (let looks = 0; looks < farewellLooksAtMost; looks += 1) {
+    const users = "select from pg_stat_activity where datname = $1 limit 1";
+    const { rows } = await client.query(users, [name]);
+    if (rows.length === 0) break;
+    await delay(farewellLookMs);
+  }
+  await client.query(`drop database if exists ${name} with (force)`);
+}
+
 async function makeDatabase(
   t: Cleanup,
   { clusterUrl }: ClusterOptions,
@@ -294,11 +310,7 @@ async function makeDatabase(
   databases += 1;
   const name = `${databasePrefix}${process.pid}_${databases}_${randomBytes(3).toString("hex")}`;
   await make(here, name);
-  t.after(async () => {
-    await withClient(here.adminUrl, (client) =>
-      client.query(`drop database if exists ${name} with (force)`),
-    );
-  });
+  t.after(() => withClient(here.adminUrl, (client) => dropUnused(client, name)));
   return {
     ownerUrl: here.ownerUrl(name),
     appUrl: here.appUrl(name),

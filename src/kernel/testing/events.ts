@@ -75,6 +75,28 @@ export async function eventHouse(t: TestContext): Promise<EventHouse> {
   };
 }
 
+/** An event as a service emitted it. */
+export interface Emitted {
+  readonly type: string;
+  readonly resource: { readonly type: string; readonly id: string };
+  // biome-ignore lint/suspicious/noExplicitAny: tests assert what it is
+  readonly data: any;
+  readonly ownerId: string | null;
+}
+
+/** What a tenant's services have emitted, in order, be it handed out by now or not. */
+export async function emittedEvents(db: Db, tenant: TenantRef): Promise<Emitted[]> {
+  const { rows } = await db.query<Emitted>(
+    tenant,
+    `select e.type, jsonb_build_object('type', e.resource_type, 'id', e.resource_id) as resource,
+            e.data, e.owner_id as "ownerId"
+       from platform.event e
+       left join platform.outbox o on o.event_id = e.id
+      order by e.position nulls last, o.seq`,
+  );
+  return rows;
+}
+
 /**
  * Waits until something holds that other connections or processes bring about, looking every few
  * milliseconds and moving a held clock along; fails after 20 s.
@@ -93,6 +115,7 @@ export async function eventually(
 }
 
 export interface Received {
+  path: string;
   headers: IncomingHttpHeaders;
   body: string;
 }
@@ -116,7 +139,7 @@ export async function startReceiver(t: TestContext): Promise<Receiver> {
       body += chunk;
     });
     request.on("end", () => {
-      received.push({ headers: request.headers, body });
+      received.push({ path: request.url ?? "", headers: request.headers, body });
       response.writeHead(reply.status, reply.headers).end(reply.body);
     });
   });

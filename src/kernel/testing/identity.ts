@@ -5,9 +5,10 @@ import { createRoles } from "../access/roles.ts";
 import { type ManualClock, manualClock } from "../clock.ts";
 import { createDatabase } from "../db/pool.ts";
 import type { Db, Tx } from "../db/types.ts";
-import { type AccountDeps, register } from "../identity/accounts.ts";
+import type { AccountDeps } from "../identity/accounts.ts";
 import { type Authenticator, createAuthenticator } from "../identity/authenticate.ts";
 import { createPasswords } from "../identity/passwords.ts";
+import { register } from "../identity/registration.ts";
 import { createRevocations } from "../identity/revocations.ts";
 import { type KeyRing, startKeyRing } from "../identity/signing-keys.ts";
 import type { SigningAlgorithm } from "../identity/signing-key-store.ts";
@@ -103,14 +104,14 @@ export async function startIdentity(
 export const testPassword = "a good password";
 
 /** A new account in a new tenant of its own. */
-export function registerPerson(id: TestIdentity, name: string): Promise<SignedIn> {
+export async function registerPerson(id: TestIdentity, name: string): Promise<SignedIn> {
   const registration = {
     email: `${name}@example.com`,
     password: testPassword,
     name,
     tenant: { name: `${name} Ltd` },
   };
-  return register(id, { registration, client: testClient });
+  return (await register(id, { registration, client: testClient })).answer;
 }
 
 /** Authenticates with an access token as a request would. */

@@ -20,7 +20,7 @@ export async function jobHouse(t: TestContext): Promise<JobHouse> {
   const house = await eventHouse(t);
   const { ownerUrl, log, metrics } = house;
   await installJobs(ownerUrl, log);
-  const admin = createJobAdmin(ownerUrl, log);
+  const admin = createJobAdmin({ ownerUrl, attemptsOf: () => 10, log });
   const workers: Worker[] = [];
   t.after(async () => {
     for (const worker of workers) await worker.stop(0);

@@ -1,6 +1,7 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
-import type { OpenApiDocument } from "../http/openapi.ts";
+import type { OpenApiDocument, Operation } from "../http/openapi.ts";
 import { withFormats } from "../http/validation.ts";
+import { faultyTags, isMadeUp, missingPromises } from "./openapi-promises.ts";
 
 interface Content {
   schema?: object;
@@ -33,6 +34,7 @@ export function openApiFaults(document: OpenApiDocument): string[] {
       for (const content of Object.values(operation.requestBody?.content ?? {})) {
         checkExamples(ajv, document, content, (fault) => say(`request body ${fault}`));
       }
+      for (const missing of missingPromises(path, method, operations)) say(missing);
       if (!Object.keys(operation.responses).some((status) => /^[123]/.test(status)))
         say("has no answer");
       for (const [status, answer] of Object.entries(operation.responses)) {
@@ -46,6 +48,14 @@ export function openApiFaults(document: OpenApiDocument): string[] {
       }
     }
   }
+  faults.push(...faultyTags(document));
+  for (const [type, { post }] of Object.entries(document.webhooks ?? {})) {
+    const { summary, requestBody } = post as unknown as Operation;
+    if (!summary) faults.push(`webhook ${type}: has no summary`);
+    for (const content of Object.values(requestBody?.content ?? {})) {
+      checkExamples(ajv, document, content, (fault) => faults.push(`webhook ${type}: ${fault}`));
+    }
+  }
   return faults;
 }
 
@@ -55,12 +65,14 @@ function checkExamples(
   { schema, example, examples }: Content,
   say: (fault: string) => void,
 ): void {
-  // Streams are described by their media type alone.
-  if (!schema || (example === undefined && (schema as { type?: string }).type === "string")) return;
+  if (!schema) return say("has no schema");
+  // Of bytes that are no text there is nothing to show.
+  if ((schema as { format?: string }).format === "binary") return;
   const values = examples ? Object.values(examples).map(({ value }) => value) : [example];
   const validate = ajv.compile({ ...schema, components });
   for (const value of values) {
     if (value === undefined) say("has no example");
+    else if (isMadeUp(value)) say("has an example that nobody has given, with a made-up text");
     else if (!validate(value))
       say(`has an example that its schema refuses: ${ajv.errorsText(validate.errors)}`);
   }

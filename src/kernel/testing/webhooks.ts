@@ -1,9 +1,11 @@
 import type { TestContext } from "node:test";
+import { defineEvents, mergeEvents } from "../events/catalogue.ts";
 import { emit } from "../events/emit.ts";
 import { type SenderOptions, sendDue } from "../events/webhook-sender.ts";
 import { type Delivery, type Endpoint, selectDeliveries } from "../events/webhook-store.ts";
 import { createEndpoint, type WebhookDeps } from "../events/webhooks.ts";
 import { createOutgoing } from "../resilience/outgoing.ts";
+import { createPolicies, type Policies } from "../resilience/policies.ts";
 import { createSealer } from "../secrets/seal.ts";
 import { createSecrets } from "../secrets/secrets.ts";
 import type { TenantRef } from "../tenancy/types.ts";
@@ -12,9 +14,16 @@ import { type EventHouse, eventHouse, type Receiver } from "./events.ts";
 export interface WebhookHouse extends EventHouse {
   sender: SenderOptions;
   deps: WebhookDeps;
+  policies: Policies;
   /** Hands out and sends everything that is due now. */
   settle(): Promise<void>;
 }
+
+/** What an endpoint can ask for here. */
+const told = defineEvents({
+  "order.updated": { title: "An order has changed" },
+  "shop.created": { title: "A shop was opened" },
+});
 
 /** A database with what webhooks need around it; only these receivers may be called. */
 export async function webhookHouse(
@@ -23,7 +32,9 @@ export async function webhookHouse(
 ): Promise<WebhookHouse> {
   const house = await eventHouse(t);
   const { clock, random, log, metrics } = house;
+  const policies = createPolicies({ clock, random, log, metrics });
   const outgoing = createOutgoing({
+    policies,
     allowPrivateHosts: allowed.map(({ host }) => host),
     clock,
     log,
@@ -35,8 +46,9 @@ export async function webhookHouse(
   const sender = { ...house, outgoing, secrets };
   return {
     ...house,
+    policies,
     sender,
-    deps: { clock, random, secrets },
+    deps: { clock, random, secrets, events: mergeEvents([{ name: "orders", events: told }]) },
     async settle() {
       for (;;) {
         const handedOut = await house.relay();

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Type } from "typebox";
+import { testHttp } from "./fixture.ts";
+import { ById, strict } from "./schemas.ts";
+
+const query = strict({
+  limit: Type.Integer({ minimum: -5, maximum: 100, default: 20 }),
+  ratio: Type.Optional(Type.Number()),
+  active: Type.Optional(Type.Boolean()),
+});
+const headers = Type.Object({ "x-page": Type.Optional(Type.Integer({ minimum: 1 })) });
+const body = strict({ items: Type.Array(strict({ quantity: Type.Integer() })) });
+
+function start(t: Parameters<typeof testHttp>[0]) {
+  const { app } = testHttp(t, (scope) => {
+    scope.post(
+      "/things/:id",
+      {
+        schema: {
+          summary: "Echo",
+          params: ById,
+          querystring: query,
+          headers,
+          body,
+          response: { 200: query },
+        },
+        config: { permission: "thing:read" },
+      },
+      async (request) => request.query,
+    );
+  });
+  const good = "0d000000-0000-7000-8000-00000000000d";
+  return async (search: string, { id = good, header = "1", payload = noItems } = {}) => {
+    const answer = await app.inject({
+      method: "POST",
+      url: `/api/v1/things/${id}${search}`,
+      headers: { authorization: "Bearer ada", "x-page": header },
+      payload,
+    });
+    return answer.json();
+  };
+}
+
+const noItems: object = { items: [] };
+const pathsOf = ({ errors }: { errors: { path: string }[] }) => errors.map(({ path }) => path);
+
+// Guards against clients that need two ways of reading where a fault is.
+test("a fault's path is a pointer, after the part's name where it isn't in the body", async (t) => {
+  const ask = start(t);
+  const payload = { items: [{ quantity: "1" }], "a/b": 1 };
+  assert.deepEqual(pathsOf(await ask("", { payload })), ["/a~1b", "/items/0/quantity"]);
+  assert.deepEqual(pathsOf(await ask("?limit=101&what=1")), ["query/what", "query/limit"]);
+  assert.deepEqual(pathsOf(await ask("", { id: "x" })), ["path/id"]);
+  assert.deepEqual(pathsOf(await ask("", { header: "0" })), ["header/x-page"]);
+});
+
+// Guards against numbers that another program, or a cache, reads as something else.
+test("a number in an address is written in plain decimal digits", async (t) => {
+  const ask = start(t);
+  for (const limit of ["1", "20", "-3", "007"]) {
+    assert.equal((await ask(`?limit=${limit}`)).limit, Number(limit), limit);
+  }
+  for (const limit of [
+    "1e1",
+    "0x10",
+    "1.0",
+    "%201",
+    "1%20",
+    "%2B1",
+    "--1",
+    "1_0",
+    "",
+    "Infinity",
+  ]) {
+    const answer = await ask(`?limit=${limit}`);
+    assert.equal(answer.code, "ERR_REQUEST_INVALID", limit);
+    assert.deepEqual(answer.errors, [{ path: "query/limit", message: "must be integer" }]);
+  }
+  for (const ratio of ["1", "-0.25", "10.5"]) {
+    assert.equal((await ask(`?ratio=${ratio}`)).ratio, Number(ratio));
+  }
+  for (const ratio of ["1e1", ".5", "5.", "0x1", "NaN"]) {
+    assert.deepEqual(pathsOf(await ask(`?ratio=${ratio}`)), ["query/ratio"], ratio);
+  }
+  assert.deepEqual(pathsOf(await ask("", { header: "1e0" })), ["header/x-page"]);
+  assert.equal((await ask("?active=true")).active, true);
+  assert.deepEqual(pathsOf(await ask("?limit=1&limit=2")), ["query/limit"]);
+});

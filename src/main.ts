@@ -7,6 +7,7 @@ import { loadOrCreateDevelopmentSecrets } from "#kernel/config/generate.ts";
 import { type DemoAccess, ensureDemo } from "#kernel/demo.ts";
 import { ensureFirstAdmin } from "#kernel/first-admin.ts";
 import { systemRandom } from "#kernel/random.ts";
+import { secretErrors } from "#kernel/secrets/seal.ts";
 import { services } from "./services.ts";
 
 /** The composition root: the only reader of the environment, and what `npm start` runs. */
@@ -106,10 +107,12 @@ function stopOnSignal(app: RunningApp, signals: Signals): void {
     if (stopping) return;
     stopping = true;
     app.log.info({ why }, "stopping");
+    if (process.stdout.isTTY) process.stdout.write("Stopping; Ctrl-C again ends it at once.\n");
     const { shutdownDeadlineMs } = app.config.limits;
     // Unreferenced: it only fires where something keeps the process alive that should not.
     setTimeout(() => process.exit(1), shutdownDeadlineMs + 5_000).unref();
     const clean = await app.stop();
+    app.log.info({ clean }, "stopped");
     process.exitCode = clean ? code : 1;
   };
   signals.release((signal) => void stop(signal, 0));
@@ -121,36 +124,76 @@ function stopOnSignal(app: RunningApp, signals: Signals): void {
 
 function welcome(app: RunningApp, demo: DemoAccess | null): void {
   const url = app.config.role === "worker" ? "(worker, no address)" : app.config.publicUrl;
-  const lines = ["", `  Plimsoll ${version} is ready at ${url}`, `  API reference  ${url}/docs`];
+  const lines = ["", `  Plimsoll ${version} is ready at ${url}`];
+  if (app.config.role !== "worker") lines.push(`  API reference  ${url}/docs`);
   if (demo) {
     lines.push(
       `  Sign in as     ${demo.email}   password ${demo.password}`,
       "  Next step      bin/plimsoll login --demo && bin/plimsoll orders shops list",
     );
   }
+  const data = app.config.databaseUrl ? "the PostgreSQL of DATABASE_URL" : app.config.dataDir;
+  lines.push(`  Data           ${data}; Ctrl-C stops the server and keeps it`);
   process.stdout.write(`${lines.join("\n")}\n\n`);
+}
+
+const otherFolder =
+  "Start as the user who owns the data folder, or name another one: PLIMSOLL_DATA_DIR=<folder>";
+
+/** What helps where a file or a folder can't be used. */
+const fileRemedies: Record<string, string> = {
+  EACCES: otherFolder,
+  EPERM: otherFolder,
+  EROFS: otherFolder,
+  ENOTDIR: "A part of this path is a file; the data folder is named by PLIMSOLL_DATA_DIR.",
+  EEXIST: "A part of this path is a file; the data folder is named by PLIMSOLL_DATA_DIR.",
+  ENOSPC: "The disk is full: make room and start again.",
+};
+
+const otherKey = [
+  "What this database has sealed can't be opened: PLIMSOLL_MASTER_KEY is another key than before.",
+  "Give the old one back, or name it in PLIMSOLL_MASTER_KEY_PREVIOUS. Where none was ever given,",
+  "it is in secrets.json of the data folder, which belongs to its database.",
+].join("\n");
+
+/** What helps where an address can't be listened on. */
+const listenRemedies: Record<string, string> = {
+  EACCES: "Ports below 1024 are reserved for the system: choose one above, such as PORT=7070.",
+  EADDRNOTAVAIL: "HOST has to be an address of this machine, or 0.0.0.0 for all of them.",
+};
+
+interface SystemError extends NodeJS.ErrnoException {
+  address?: string;
+  port?: number;
 }
 
 /** What a person is told when the process can't start; the stack only where it may help. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error instanceof ConfigError) return error.message;
-  const { code, syscall, address, port } = error as NodeJS.ErrnoException & Address;
-  if (code?.startsWith("ERR_PARSE_ARGS_")) return error.message;
+  const { code = "", syscall = "", path, address, port } = error as SystemError;
+  if (code.startsWith("ERR_PARSE_ARGS_")) return error.message;
   if (syscall === "listen" && code === "EADDRINUSE") {
-    return `${address}:${port} is in use: stop what listens there, or choose another port.`;
+    return (
+      `${address}:${port} is in use, perhaps by a Plimsoll that was started before.\n` +
+      "Stop what listens there, or choose another port: PORT=<number> npm start"
+    );
   }
-  if (syscall === "listen") return `It can't listen on ${address}:${port} (${code}).`;
+  if (syscall === "listen") {
+    return `It can't listen on ${address}:${port} (${code}). ${listenRemedies[code] ?? ""}`.trim();
+  }
+  const remedy = fileRemedies[code];
+  if (path && remedy && !syscall.startsWith("spawn")) return `${error.message}\n${remedy}`;
   // Of a name with several addresses, each failed for a reason of its own.
   if (error instanceof AggregateError) return error.errors.map(explain).join("\n");
-  if (syscall === "connect" || syscall === "getaddrinfo")
-    return `${error.message}; is DATABASE_URL right?`;
+  if (syscall === "connect") return `${error.message}; is DATABASE_URL right?`;
+  if (syscall === "getaddrinfo") return `${error.message}; are DATABASE_URL and HOST right?`;
+  if (code === secretErrors.unreadable.code) return otherKey;
+  // In our own words, which say what to do.
+  if (error.name === "Error" && !code && process.env.LOG_LEVEL !== "debug") {
+    return `${error.message}\n(LOG_LEVEL=debug tells where this comes from.)`;
+  }
   return error.stack ?? error.message;
-}
-
-interface Address {
-  address?: string;
-  port?: number;
 }
 
 if (import.meta.main) {

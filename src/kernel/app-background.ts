@@ -31,17 +31,18 @@ export interface Background {
  */
 export async function startBackground(options: BackgroundOptions): Promise<Background> {
   const { common, services, opened, identity, health, database } = options;
-  const { config, clock, log, metrics, policies, outgoing, secrets, random } = common;
+  const { config, clock, log, metrics, faults, policies, outgoing, secrets, random } = common;
   const db = database.forService("platform");
   const worker = await startWorker({
     ownerUrl: opened.ownerUrl,
     services: services.map(({ name, jobs }) => ({ name, jobs, deps: options.depsOf(name) })),
-    tenants: { ref: async (id) => identity.tenants.get(id) },
+    tenants: { ref: identity.tenants.known },
     clock,
     log,
     metrics,
+    faults,
   });
-  const sender = startSender({ db, outgoing, secrets, clock, random, log, metrics });
+  const sender = startSender({ db, outgoing, secrets, clock, random, log, metrics, faults });
   const broker = config.amqpUrl ? connectBroker({ url: config.amqpUrl, policies, log }) : null;
   if (broker) {
     health.register("rabbitmq", {
@@ -55,9 +56,10 @@ export async function startBackground(options: BackgroundOptions): Promise<Backg
     clock,
     log,
     metrics,
+    faults,
     toBroker: broker !== null,
     onRelayed: () => sender.wake(),
-    ...(broker && { publish: createPublisher({ db, broker, metrics }) }),
+    ...(broker && { publish: createPublisher({ db, broker, metrics, faults }) }),
   });
   return {
     async stop(graceMs) {

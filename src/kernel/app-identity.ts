@@ -1,7 +1,9 @@
 import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import { provisionDedicated } from "./db/migrate.ts";
+import { eraseRows } from "./db/erase.ts";
+import { dropDedicated, provisionDedicated } from "./db/migrate.ts";
 import type { MigrationSource } from "./db/migration-files.ts";
+import { withClient } from "./db/roles.ts";
 import type { Database } from "./db/types.ts";
 import { createAuthenticator } from "./identity/authenticate.ts";
 import { createPasswords } from "./identity/passwords.ts";
@@ -10,13 +12,14 @@ import { startKeyRing } from "./identity/signing-keys.ts";
 import { createThrottle } from "./identity/throttle.ts";
 import { createTokens } from "./identity/tokens.ts";
 import type { Roles } from "./identity/types.ts";
-import type { PlatformParts } from "./platform-parts.ts";
+import { removeTenantJobs } from "./jobs/store.ts";
+import type { IdentityParts } from "./platform-parts.ts";
 import type { Random } from "./random.ts";
 import type { Sealer } from "./secrets/seal.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import { createTenants } from "./tenancy/tenants.ts";
 
-export type Identity = Omit<PlatformParts, "jobs" | "feed" | "streams">;
+export type Identity = IdentityParts;
 
 export interface IdentityOptions {
   config: Config;
@@ -52,6 +55,12 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     tenants: createTenants({ db, clock }),
     provision: async ({ id }) => {
       await provisionDedicated(options.ownerUrl, id, options.services);
+    },
+    erase: async (id, signal) => {
+      const schemas = await dropDedicated(options.ownerUrl, id);
+      const jobs = await withClient(options.ownerUrl, (client) => removeTenantJobs(client, id));
+      const rows = await eraseRows(options.ownerUrl, id, signal);
+      return { schemas, rows: jobs + rows };
     },
   };
 }

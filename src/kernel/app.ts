@@ -1,24 +1,29 @@
+import { hostname } from "node:os";
 import { mergePermissions } from "./access/permissions.ts";
 import { createRoles } from "./access/roles.ts";
 import { openDatabase, type OpenedDatabase } from "./app-database.ts";
 import { type Background, startBackground } from "./app-background.ts";
+import { openFaults } from "./app-faults.ts";
 import { createIdentity, type Identity } from "./app-identity.ts";
 import { createCache } from "./cache.ts";
-import { type Clock, systemClock } from "./clock.ts";
+import { type Clock, isoNow, systemClock } from "./clock.ts";
 import { type Config, ConfigError } from "./config.ts";
 import { createDatabase } from "./db/pool.ts";
 import type { Database } from "./db/types.ts";
+import { type EventCatalogue, mergeEvents } from "./events/catalogue.ts";
+import { refuseUndeclaredEvents } from "./events/emit.ts";
 import { measureOutbox } from "./events/outbox.ts";
 import { createEventFeed } from "./events/stream.ts";
+import type { FaultBoard } from "./fault-board.ts";
 import { createFlags } from "./flags.ts";
 import { createMutate } from "./http/mutation.ts";
 import { createHttp, type Http, type HttpOptions } from "./http/server.ts";
 import { startMetricsServer } from "./http/health-routes.ts";
 import { createJobAdmin, measureJobs } from "./jobs/admin.ts";
+import { attemptLimits } from "./jobs/catalogue.ts";
 import { kernelErrors } from "./kernel-errors.ts";
 import type { PlatformDeps } from "./platform-parts.ts";
 import { type Random, systemRandom } from "./random.ts";
-import { createFaults } from "./resilience/faults.ts";
 import { createOutgoing } from "./resilience/outgoing.ts";
 import { createPolicies } from "./resilience/policies.ts";
 import { createSealer, type Sealer } from "./secrets/seal.ts";
@@ -82,16 +87,30 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
   const log = options.log ?? createLogger({ level: config.logLevel, trace: tracing.current });
   try {
     const services = chosenServices(options.services, config.services);
+    const events = mergeEvents(options.services);
+    if (config.env !== "production") refuseUndeclaredEvents(events);
     const opened = await openDatabase(config, services, { log, clock });
     closing.defer(() => opened.close());
-    return await assemble({ ...options, services, clock, random, log, tracing, opened, closing });
+    const given = { ...options, services, allServices: options.services, clock, random, log };
+    return await assemble({ ...given, events, tracing, opened, closing });
   } catch (error) {
     await closing.disposeAsync();
     throw error;
   }
 }
 
+/** Longer than an export takes by its own limit. */
+const otlpPolicy = {
+  timeoutMs: 6_000,
+  breaker: { consecutiveFailures: 3, halfOpenAfterMs: 30_000 },
+  bulkhead: { concurrent: 4, queued: 4 },
+};
+
 interface Assembly extends Required<AppOptions> {
+  /** Also those that this process does not run. */
+  allServices: readonly AnyService[];
+  /** Of all services: somebody else's process tells of the rest. */
+  events: EventCatalogue;
   tracing: Tracing;
   opened: OpenedDatabase;
   closing: AsyncDisposableStack;
@@ -104,7 +123,7 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
   const sealer = createSealer(config.masterKey, config.masterKeyPrevious, random);
   const metrics = createMetrics();
   const database = openPool(assembly, metrics);
-  const common = await createCommon(assembly, { metrics, sealer, database });
+  const { faultBoard, ...common } = await createCommon(assembly, { metrics, sealer, database });
   const permissions = mergePermissions(services.map((service) => service.permissions));
   const identity = await createIdentity({
     ...surroundings,
@@ -124,7 +143,7 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
     timeoutMs: 2_000,
     check: () => database.ping(2_000),
   });
-  const sharedBuckets = await sharedBucketsOf(config);
+  const sharedBuckets = await sharedBucketsOf(config, common);
   const http = createHttp({
     ...(sharedBuckets && { sharedBuckets }),
     ...surroundings,
@@ -133,19 +152,23 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
     permissions,
     authenticate: identity.authenticator.authenticate,
     errors: [...kernelErrors, ...services.map((service) => service.errors)],
+    events: assembly.events,
     version: assembly.version,
     tenantLimit: (tenant) => common.settings.peek<number>(tenant, "platform.requests_per_minute"),
   });
-  const depsOf = depsFor(assembly, { common, database, identity, http, sealer });
+  const depsOf = depsFor(assembly, { common, faultBoard, database, identity, http, sealer });
   const parts = { common, services, database, opened, identity, health };
   return runningApp({ ...assembly, ...parts, http, depsOf });
 }
 
 /** The client of Redis takes 14 MiB and a tenth of a second to load: only who has one does. */
-async function sharedBucketsOf({ redisUrl }: Config): Promise<HttpOptions["sharedBuckets"]> {
+async function sharedBucketsOf(
+  { redisUrl }: Config,
+  { policies, faults }: Pick<CommonDeps, "policies" | "faults">,
+): Promise<HttpOptions["sharedBuckets"]> {
   if (redisUrl === undefined) return undefined;
   const { redisBuckets } = await import("./http/ratelimit-redis.ts");
-  return (around) => redisBuckets(redisUrl, around);
+  return (around) => redisBuckets(redisUrl, { ...around, policies, faults });
 }
 
 interface Running extends Assembly {
@@ -215,18 +238,24 @@ async function listenForMetrics({ config, common, closing }: Running): Promise<v
 }
 
 async function createCommon(
-  { config, services, clock, random, log, closing }: Assembly,
+  assembly: Assembly,
   { metrics, sealer, database }: { metrics: Metrics; sealer: Sealer; database: Database },
-): Promise<CommonDeps> {
+): Promise<CommonDeps & { faultBoard: FaultBoard }> {
+  const { config, services, allServices, opened, clock, random, log, closing, tracing } = assembly;
   const db = database.forService("platform");
   const { allowPrivateHosts } = config;
-  const outgoing = createOutgoing({ allowPrivateHosts, clock, log, metrics });
-  closing.defer(() => outgoing.close());
   const flags = createFlags({ environment: config.flags, db, clock, log });
   await flags.load();
   flags.start();
   closing.defer(() => flags.stop());
-  const faultsAllowed = config.env !== "production" || config.flags.faults === true;
+  const { appUrl } = opened;
+  const around = { config, services: allServices, appUrl, db, clock, random, log, metrics };
+  const injected = await openFaults({ ...around, closing });
+  const policies = createPolicies({ clock, random, log, metrics });
+  if (config.otlpEndpoint) tracing.protect(policies.for("otlp", otlpPolicy));
+  const { faults } = injected;
+  const outgoing = createOutgoing({ allowPrivateHosts, clock, log, metrics, policies, faults });
+  closing.defer(() => outgoing.close());
   const secrets = createSecrets(sealer);
   return {
     clock,
@@ -238,8 +267,8 @@ async function createCommon(
     flags,
     secrets,
     settings: createSettings({ catalogue: mergeSettings(services), secrets, db, clock, log }),
-    faults: createFaults({ allowed: faultsAllowed, clock, random, log, metrics }),
-    policies: createPolicies({ clock, random, log, metrics }),
+    ...injected,
+    policies,
     cache: createCache({
       clock,
       metrics,
@@ -276,6 +305,7 @@ function openPool(assembly: Assembly, metrics: Metrics) {
 
 interface DepsParts {
   common: CommonDeps;
+  faultBoard: FaultBoard;
   database: Database;
   identity: Identity;
   http: Http;
@@ -284,23 +314,32 @@ interface DepsParts {
 
 /** Each service sees its own schema; the platform's own service sees the kernel's parts as well. */
 function depsFor(
-  { opened, clock, log, closing }: Assembly,
-  { common, database, identity, http, sealer }: DepsParts,
+  { opened, allServices, events, clock, random, log, config, closing }: Assembly,
+  { common, faultBoard, database, identity, http, sealer }: DepsParts,
 ): (service: string) => KernelDeps {
-  const { metrics } = common;
+  const { metrics, faults } = common;
+  const instance = {
+    id: random.id(),
+    host: hostname(),
+    pid: process.pid,
+    role: config.role,
+    startedAt: isoNow(clock),
+  };
   const made = new Map<string, KernelDeps>();
   const make = (service: string): KernelDeps | PlatformDeps => {
     const db = database.forService(service);
-    const mutate = createMutate({ db, sealer, clock, duplicateWaitMs: 10_000 });
+    const mutate = createMutate({ db, sealer, clock, faults, duplicateWaitMs: 10_000 });
     const deps: KernelDeps = { ...common, db, mutate };
     if (service !== "platform") return deps;
-    const jobs = createJobAdmin(opened.ownerUrl, log);
+    const attemptsOf = attemptLimits(allServices);
+    const jobs = createJobAdmin({ ownerUrl: opened.ownerUrl, attemptsOf, log });
     closing.defer(() => jobs.close());
     const feed = createEventFeed({ db, appUrl: opened.appUrl, clock, log, metrics });
     closing.defer(() => feed.stop());
     measureJobs(jobs, metrics);
     measureOutbox({ db, metrics });
-    return { ...identity, jobs, feed, streams: http.streams, ...deps };
+    const own = { jobs, feed, events, faultBoard, instance, streams: http.streams };
+    return { ...identity, ...own, ...deps };
   };
   return (service) => {
     const deps = made.get(service) ?? make(service);

@@ -1,4 +1,8 @@
-/** One faulty member of an input: `path` is a JSON Pointer into the body or `query.limit`-like. */
+/**
+ * One faulty member of an input. `path` is a JSON Pointer (RFC 6901): into the body as it is
+ * (`/items/0/quantity`), into another part after that part's name (`query/limit`, `path/id`,
+ * `header/last-event-id`).
+ */
 export interface FieldError {
   path: string;
   message: string;
@@ -68,6 +72,7 @@ export function defineErrors<const Entries extends Record<string, ErrorEntry>>(
 export const requestErrors = defineErrors("request", {
   malformed: { status: 400, title: "The request could not be read" },
   invalid: { status: 422, title: "The request has members that are not valid" },
+  expectation_failed: { status: 417, title: "What the request expects is not offered" },
   unsupported_media_type: { status: 415, title: "The content type is not supported" },
   too_large: { status: 413, title: "The request body is larger than allowed" },
   too_deep: { status: 400, title: "The request body is nested deeper than allowed" },

@@ -12,6 +12,12 @@ export interface Random {
   id(): string;
 }
 
+/** A UUID of any version as the kernel writes it: in lower case. */
+export const uuidPattern = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
+
+/** Whether it is a UUID of any version, in lower case. */
+export const isUuid = (text: string): boolean => uuidPattern.test(text);
+
 const SEQUENCE_MAX = 0xfff;
 
 /** The 12 bits after the version count the ids of one millisecond (RFC 9562, 6.2, method 1). */

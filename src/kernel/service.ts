@@ -4,10 +4,12 @@ import type { Clock } from "./clock.ts";
 import type { Config } from "./config.ts";
 import type { Db, Tx } from "./db/types.ts";
 import type { ErrorCatalogue } from "./errors.ts";
+import type { EventCatalogue } from "./events/catalogue.ts";
 import type { Flags } from "./flags.ts";
 import type { App, Mutate } from "./http/types.ts";
 import type { JobCatalogue } from "./jobs/types.ts";
 import type { Random } from "./random.ts";
+import type { FaultPoints } from "./resilience/fault-points.ts";
 import type { Faults } from "./resilience/faults.ts";
 import type { Outgoing } from "./resilience/outgoing.ts";
 import type { Policies } from "./resilience/policies.ts";
@@ -44,9 +46,15 @@ export interface Service<Deps = KernelDeps> {
   readonly permissions: PermissionCatalogue;
   readonly errors: ErrorCatalogue;
   readonly routes: Routes<Deps>;
+  /** The tags of its routes, each with a line that the reference shows above them. */
+  readonly areas?: Readonly<Record<string, string>>;
   /** Those whose whole address a standard fixes, such as `/.well-known/…`: without the prefix. */
   readonly rootRoutes?: Routes<Deps>;
   readonly jobs?: JobCatalogue<Deps>;
+  /** What it tells the world; only declared types can be subscribed to. */
+  readonly events?: EventCatalogue;
+  /** Where `faults.at` stands in its code; each begins with the service's name. */
+  readonly faultPoints?: FaultPoints;
   /** Folder of forward-only SQL files, each with a `-- scope:` line. */
   readonly migrations?: URL;
   /** Environment variables that it reads from `config.service`: names or beginnings (`LEASES_`). */

@@ -21,6 +21,11 @@ export interface Setting {
   readonly secret?: true;
   /** Tenants see it, and only a platform admin changes it: limits. */
   readonly platform?: true;
+  /**
+   * Called in the transaction that changes it, with the value that holds from now on; what it
+   * throws refuses the change. Not for secrets. The statements name their tables with the schema.
+   */
+  readonly changed?: (tx: Tx, value: unknown) => Promise<void>;
 }
 
 /** Settings of a service by name in lower case with underscores, such as `model_provider`. */
@@ -135,6 +140,17 @@ function checkPlatformOnly(name: string, setting: Setting, isChanged: boolean, i
   });
 }
 
+async function tellChanges(
+  tx: Tx,
+  catalogue: SettingCatalogue,
+  before: TenantSettings["settings"],
+  after: TenantSettings["settings"],
+): Promise<void> {
+  for (const [name, { changed, secret }] of Object.entries(catalogue)) {
+    if (changed && !secret && before[name] !== after[name]) await changed(tx, after[name]);
+  }
+}
+
 /** Tenants' settings over the catalogue of those that services declare. */
 export function createSettings(options: SettingsOptions): Settings {
   const { catalogue, secrets } = options;
@@ -176,6 +192,7 @@ export function createSettings(options: SettingsOptions): Settings {
       else if (wanted !== undefined && wanted !== null) values[name] = wanted;
     }
     const after = await shown(tx, await store.storeSettings(tx, values));
+    await tellChanges(tx, catalogue, before.settings, after.settings);
     audit(tx, {
       action: "settings.update",
       resource: { type: "tenant", id: tx.tenant.id },

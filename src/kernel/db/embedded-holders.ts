@@ -25,7 +25,9 @@ export function commandLine(pid: number): string | null {
       const text = readFileSync(`/proc/${pid}/cmdline`, "utf8");
       return text === "" ? null : text.replaceAll("\0", " ");
     } catch (error) {
-      return (error as NodeJS.ErrnoException).code === "ENOENT" ? null : "";
+      // ESRCH: it was collected between the opening of the file and the reading.
+      const { code = "" } = error as NodeJS.ErrnoException;
+      return ["ENOENT", "ESRCH"].includes(code) ? null : "";
     }
   }
   const { status, stdout } = spawnSync("ps", ["-o", "command=", "-p", String(pid)], {

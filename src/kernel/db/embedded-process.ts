@@ -31,6 +31,8 @@ export interface Running {
 
 const startDeadlineMs = 60_000;
 const stopDeadlineMs = 10_000;
+/** Pools close without waiting for their farewells to be read; this long they have for it. */
+const farewellMs = 1_000;
 const pollMs = 5;
 
 /** From 5.8 on Linux reports to syncfs every error that fsync of each file would have met. */
@@ -253,7 +255,7 @@ export async function adoptOrStart(
   }
 }
 
-async function waitForEnd(cluster: Cluster, pid: number, clock: Clock, withinMs: number) {
+async function waitForEnd(pid: number, clock: Clock, withinMs: number): Promise<boolean> {
   const deadlineMs = clock.monotonicMs() + withinMs;
   while (isAlive(pid)) {
     if (clock.monotonicMs() > deadlineMs) return false;
@@ -271,12 +273,19 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
+/** PostgreSQL's three ways to stop, from the kindest: when clients left, at once, as in a crash. */
+const stops = [
+  ["SIGTERM", farewellMs],
+  ["SIGINT", stopDeadlineMs],
+  ["SIGQUIT", stopDeadlineMs],
+] as const;
+
 /** Ends it and its clients' transactions; returns when it has ended, throws when it won't. */
 export async function shutDown(cluster: Cluster, pid: number, clock: Clock): Promise<void> {
   if (!isPostmaster(cluster, pid)) return;
-  signal(pid, "SIGINT");
-  if (await waitForEnd(cluster, pid, clock, stopDeadlineMs)) return;
-  signal(pid, "SIGQUIT");
-  if (await waitForEnd(cluster, pid, clock, stopDeadlineMs)) return;
+  for (const [name, withinMs] of stops) {
+    signal(pid, name);
+    if (await waitForEnd(pid, clock, withinMs)) return;
+  }
   throw new Error(`PostgreSQL (process ${pid}) did not end within ${2 * stopDeadlineMs} ms`);
 }

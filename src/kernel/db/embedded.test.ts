@@ -257,8 +257,24 @@ test("stop ends clients that are still connected", async (t) => {
   client.on("error", () => {});
   await client.connect();
   const query = assert.rejects(client.query("select pg_sleep(60)"), /terminat/i);
+  const sleeping = "select count(*)::int as n from pg_stat_activity where wait_event = 'PgSleep'";
+  await until("it sleeps", async () => (await one(embedded.adminUrl, sleeping)).n === 1);
   await embedded.stop();
   await query;
+  assert.equal(isRunning(embedded.pid()), false);
+});
+
+// Guards against alarming errors at every stop: a pool's end doesn't wait for its connections'.
+test("stop lets clients go that are saying goodbye", async (t) => {
+  const embedded = await startEmbedded({ dataDir: await makeFolder(t) });
+  const errors: Error[] = [];
+  const clients = Array.from({ length: 50 }, () => new pg.Client(embedded.ownerUrl));
+  for (const client of clients) client.on("error", (error) => errors.push(error));
+  await Promise.all(clients.map((client) => client.connect()));
+  const farewells = clients.map((client) => client.end());
+  await embedded.stop();
+  await Promise.all(farewells);
+  assert.deepEqual(errors, []);
   assert.equal(isRunning(embedded.pid()), false);
 });
 

@@ -6,6 +6,8 @@ export interface PgError extends Error {
   readonly table?: string;
   readonly column?: string;
   readonly routine?: string;
+  /** In which functions it happened. */
+  readonly where?: string;
 }
 
 /** The database could not be reached, or went away: HTTP answers 503. */
@@ -55,6 +57,16 @@ function hasCode(error: unknown, code: string, constraint?: string): boolean {
 /** A row with this key is there already; `constraint` narrows it to one unique index. */
 export const isUniqueViolation = (error: unknown, constraint?: string): error is PgError =>
   hasCode(error, "23505", constraint);
+
+/**
+ * For the `.catch` of a write: where the row would violate the unique `constraint`, throws the
+ * problem made by `problem` instead; every other error as it is.
+ */
+export function onUniqueViolation(constraint: string, problem: () => Error) {
+  return (error: unknown): never => {
+    throw isUniqueViolation(error, constraint) ? problem() : error;
+  };
+}
 
 /** The row it refers to is not there, or is still referred to. */
 export const isForeignKeyViolation = (error: unknown, constraint?: string): error is PgError =>

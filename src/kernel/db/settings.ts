@@ -1,8 +1,7 @@
+import { isUuid } from "../random.ts";
 import type { TenantRef } from "../tenancy/types.ts";
 import type { FlightStatement } from "./flight.ts";
 import { dedicatedSchema } from "./migration-files.ts";
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 const SERVICE = /^[a-z][a-z]{1,30}$/;
 /** PostgreSQL cuts longer names off, which could make two tenants' schemas one. */
@@ -26,9 +25,9 @@ export function tenantSetting(tenantId: string): FlightStatement {
   return { path: "", text: tenantSettingText, values: [tenantId], silent: true };
 }
 
-/** Throws for a tenant whose id is no UUID, which only a programming error can make. */
+/** Throws for a tenant whose id is no lower-case UUID, which only a programming error can make. */
 export function assertTenant(tenant: TenantRef): void {
-  if (!UUID.test(tenant.id)) throw new TypeError("A tenant's id must be a UUID");
+  if (!isUuid(tenant.id)) throw new TypeError("A tenant's id must be a lower-case UUID");
 }
 
 /** Makes a service's search path of a tenant; the platform's tables are the same for all. */

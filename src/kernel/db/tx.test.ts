@@ -7,6 +7,7 @@ import {
   isConnectionError,
   RolledBackError,
 } from "./pg-errors.ts";
+import { alsoIn } from "./tx.ts";
 import type { Db, Tx } from "./types.ts";
 
 /** For statements that are meant to fail; what matters is what they leave behind. */
@@ -256,6 +257,41 @@ test("platform work sees a tenant's rows after entering, each Tx its own tenant'
     }),
     { code: "42501" },
   );
+});
+
+// Guards against a transaction over two tenants that mixes them up, or keeps half.
+test("a tenant's transaction that is also in another tenant keeps the two apart", async (t) => {
+  const { db } = await startFixture(t);
+  const actor = { kind: "user" as const, id: "1", userId: "1", name: "ada" };
+  const both = (spoil: (inBeta: Tx) => Promise<unknown>) =>
+    db.inTenant(
+      alpha,
+      async (tx) => {
+        const inBeta = alsoIn(tx, beta);
+        assert.deepEqual([inBeta.tenant, inBeta.actor, inBeta.requestId], [beta, actor, "r1"]);
+        await add(tx, 1);
+        await add(inBeta, 2);
+        inBeta.defer({ text: insert, values: [beta.id, 3, "deferred"] });
+        tx.defer({ text: insert, values: [alpha.id, 4, "deferred"] });
+        const names = "select id from item";
+        assert.deepEqual((await tx.query(names)).rows, [{ id: 1 }]);
+        assert.deepEqual((await inBeta.query(names)).rows, [{ id: 2 }]);
+        await spoil(inBeta);
+      },
+      { actor, requestId: "r1" },
+    );
+  const planted = both((inBeta) => inBeta.query(insert, [alpha.id, 9, "planted"]));
+  await assert.rejects(planted, { code: "42501" });
+  assert.deepEqual([await idsOf(db, alpha), await idsOf(db, beta)], [[], []]);
+  await both(async () => {});
+  assert.deepEqual(
+    [await idsOf(db, alpha), await idsOf(db, beta)],
+    [
+      [1, 4],
+      [2, 3],
+    ],
+  );
+  assert.throws(() => alsoIn({} as Tx, beta), TypeError);
 });
 
 // Guards against a connection that breaks unheard, ends the process or is used again.

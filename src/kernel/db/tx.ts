@@ -25,6 +25,9 @@ function face(core: TxCore, tenantId: () => string): Transaction {
     defer(statement) {
       core.defer({ ...statement, tenantId: tenantId() });
     },
+    gather(gathering, item, sizeBytes) {
+      core.gather(tenantId(), gathering, item, sizeBytes);
+    },
     beforeCommit(make) {
       const id = tenantId();
       core.beforeCommit(() => {
@@ -38,13 +41,28 @@ function face(core: TxCore, tenantId: () => string): Transaction {
   };
 }
 
+const coreOf = new WeakMap<Tx, TxCore>();
+
 function tenantFace(core: TxCore, tenant: TenantRef, on: OnBehalf): Tx {
-  return {
+  const tx = {
     ...face(core, () => tenant.id),
     tenant,
     actor: on.actor ?? systemActor("kernel"),
     requestId: on.requestId ?? "",
   };
+  coreOf.set(tx, core);
+  return tx;
+}
+
+/**
+ * The same transaction, by the same actor, in another tenant: for a change that one tenant's admin
+ * makes to another tenant, which stands in the audit of both. `tx` stays in its own.
+ */
+export function alsoIn(tx: Tx, tenant: TenantRef): Tx {
+  assertTenant(tenant);
+  const core = coreOf.get(tx);
+  if (!core) throw new TypeError("Only a tenant's transaction can be in another tenant as well");
+  return tenantFace(core, tenant, { actor: tx.actor, requestId: tx.requestId });
 }
 
 async function settle<T>(core: TxCore, work: () => Promise<T>): Promise<T> {

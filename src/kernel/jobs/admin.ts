@@ -4,6 +4,9 @@ import { createOwnerPool } from "./shift.ts";
 import * as store from "./store.ts";
 import type { JobState, JobSummary } from "./store.ts";
 
+/** What came of a change; a job that is running can't be changed. */
+export type Changed = "done" | "running" | "gone";
+
 /** What a platform admin sees of the queue, and does to it. */
 export interface JobAdmin {
   /** Newest first; `beforeId` is the last one's of the page before. */
@@ -15,21 +18,38 @@ export interface JobAdmin {
   }): Promise<JobSummary[]>;
   /** How many there are of each task and state. */
   counts(): Promise<{ task: string; state: JobState; count: number }[]>;
-  /** Starts a job anew with all its attempts; false when there is none or it is running. */
-  retry(id: string): Promise<boolean>;
-  /** False when there is none or it is running. */
-  delete(id: string): Promise<boolean>;
+  /** Starts a job anew, with as many attempts as it had. */
+  retry(id: string): Promise<Changed>;
+  delete(id: string): Promise<Changed>;
   close(): Promise<void>;
 }
 
+export interface JobAdminOptions {
+  ownerUrl: string;
+  /** How often a task is tried at most. */
+  attemptsOf(task: string): number;
+  log: Logger;
+}
+
 /** Over the owner's URL, since the app role can't read the queue; at most 2 connections. */
-export function createJobAdmin(ownerUrl: string, log: Logger): JobAdmin {
+export function createJobAdmin({ ownerUrl, attemptsOf, log }: JobAdminOptions): JobAdmin {
   const pool = createOwnerPool({ ownerUrl, name: "plimsoll job admin", max: 2, log });
+  const outcome = async (id: string, done: boolean): Promise<Changed> => {
+    if (done) return "done";
+    return (await store.hasJob(pool, id)) ? "running" : "gone";
+  };
   return {
-    list: (wanted) => store.selectJobs(pool, wanted),
+    async list(wanted) {
+      const found = await store.selectJobs(pool, wanted);
+      // A job's own limit holds as far as its task's allows.
+      return found.map((job) => {
+        const limit = Math.min(job.maxAttempts, attemptsOf(job.task));
+        return { ...job, maxAttempts: Math.max(limit, job.attempts) };
+      });
+    },
     counts: () => store.countJobs(pool),
-    retry: (id) => store.restartJob(pool, id),
-    delete: (id) => store.removeJob(pool, id),
+    retry: async (id) => outcome(id, await store.restartJob(pool, id)),
+    delete: async (id) => outcome(id, await store.removeJob(pool, id)),
     close: () => pool.end(),
   };
 }

@@ -1,5 +1,5 @@
 import { type ParsedCronItem, parseCronItems } from "graphile-worker";
-import type { TaskSetting } from "./task.ts";
+import { defaultMaxAttempts, type TaskSetting } from "./task.ts";
 import type { JobCatalogue } from "./types.ts";
 
 export interface WorkerService {
@@ -10,7 +10,15 @@ export interface WorkerService {
 }
 
 const cronCatchUpMs = 600_000;
-const defaultMaxAttempts = 10;
+
+/** How often a task is tried at most; of one that nobody declares, the default. */
+export function attemptLimits(
+  services: readonly Pick<WorkerService, "jobs">[],
+): (task: string) => number {
+  const tasks = services.flatMap(({ jobs }) => Object.entries(jobs?.tasks ?? {}));
+  const limits = new Map(tasks.map(([name, { maxAttempts }]) => [name, maxAttempts]));
+  return (name) => limits.get(name) ?? defaultMaxAttempts;
+}
 
 /** Every service's tasks. Throws, naming it, for one that is not called like its service. */
 export function tasksOf(services: readonly WorkerService[]): TaskSetting[] {

@@ -50,10 +50,12 @@ export function createOwnerPool(options: {
     connectionTimeoutMillis: 10_000,
     keepAlive: true,
   });
-  const lost = (error: Error) => options.log.warn({ err: error }, "a job connection was lost");
-  pool.on("error", lost);
   // While a client is in use its pool does not listen: unheard, the event would end the process.
-  pool.on("connect", (client) => client.on("error", lost));
+  pool.on("connect", (client) => {
+    client.on("error", (error) => options.log.warn({ err: error }, "a job connection was lost"));
+  });
+  // An idle client's error comes here as well, and has been told.
+  pool.on("error", () => {});
   return pool;
 }
 

@@ -1,4 +1,5 @@
 import type { Queryable } from "../db/roles.ts";
+import { thePlatform } from "../tenancy/types.ts";
 
 /*
  * The queue's tables belong to graphile-worker, so these statements run as the owner. Where it has
@@ -28,7 +29,7 @@ const stateText = `case when j.locked_at is not null then 'running'
   when j.attempts >= j.max_attempts then 'failed' else 'waiting' end`;
 
 const jobColumns = `j.id::text, t.identifier as task, ${stateText} as state,
-  j.payload->>'tenantId' as "tenantId", j.attempts::int, j.max_attempts::int as "maxAttempts",
+  nullif(j.payload->>'tenantId', '${thePlatform.id}') as "tenantId", j.attempts::int, j.max_attempts::int as "maxAttempts",
   ${iso("j.run_at")} as "runAt", ${iso("j.created_at")} as "createdAt",
   ${iso("j.locked_at")} as "lockedAt", left(j.last_error, 2000) as "lastError"`;
 
@@ -83,7 +84,7 @@ export async function countRunnable(
   return rows[0].runnable;
 }
 
-/** Starts a job that isn't running anew, with all its attempts; false when there is none such. */
+/** Starts a job that isn't running anew; false when there is none such. */
 export async function restartJob(client: Queryable, id: string): Promise<boolean> {
   const { rows } = await client.query(
     `select id from graphile_worker.reschedule_jobs(
@@ -93,10 +94,31 @@ export async function restartJob(client: Queryable, id: string): Promise<boolean
   return rows.length > 0;
 }
 
+/** Forgets the jobs of a tenant that are not running; answers how many. */
+export async function removeTenantJobs(client: Queryable, tenantId: string): Promise<number> {
+  const { rows } = await client.query(
+    `with gone as (
+       delete from graphile_worker._private_jobs
+        where payload->>'tenantId' = $1 and locked_at is null returning 1)
+     select count(*)::int as count from gone`,
+    [tenantId],
+  );
+  return rows[0].count;
+}
+
 /** False for a job that is running, or is not there. */
 export async function removeJob(client: Queryable, id: string): Promise<boolean> {
   const { rows } = await client.query(
     "select id from graphile_worker.complete_jobs(array[$1::bigint])",
+    [id],
+  );
+  return rows.length > 0;
+}
+
+/** Whether there is such a job, in whatever state. */
+export async function hasJob(client: Queryable, id: string): Promise<boolean> {
+  const { rows } = await client.query(
+    "select from graphile_worker._private_jobs where id = $1::bigint",
     [id],
   );
   return rows.length > 0;

@@ -1,11 +1,13 @@
 import type { Task } from "graphile-worker";
 import type { Clock } from "../clock.ts";
+import type { Faults } from "../resilience/faults.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { systemActor } from "../tenancy/types.ts";
+import { systemActor, thePlatform } from "../tenancy/types.ts";
 import type { JobContext, JobTask, TenantLookup } from "./types.ts";
 
-const defaultMaxAttempts = 10;
+/** Where neither the task nor the job says fewer. */
+export const defaultMaxAttempts = 10;
 const ignoredAbortMs = 5_000;
 
 /** A service's catalogue has a task, or a queued job names one, that can't be run. */
@@ -23,6 +25,7 @@ export interface TaskRunner {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  faults?: Pick<Faults, "at">;
   /** Aborted when the worker is to stop soon. */
   stopping: AbortSignal;
   /** Jobs under way, by id. */
@@ -75,7 +78,8 @@ async function perform(
   const { tenantId, requestId: _, ...rest } = payload;
   const context = { ...base, deps, actor: systemActor(`job:${name}`) };
   if (task.scope === "platform") {
-    if (tenantId !== undefined) throw new UnfitJobError(`${name} is no task for a tenant`);
+    if (tenantId !== undefined && tenantId !== thePlatform.id)
+      throw new UnfitJobError(`${name} is no task for a tenant`);
     await withLimits(runner, task.timeoutMs, (signal) => task.run(rest, { ...context, signal }));
     return;
   }
@@ -114,7 +118,9 @@ export function wrapTask(setting: TaskSetting, runner: TaskRunner): Task {
     let outcome: Outcome = "done";
     runner.active.add(job.id);
     try {
+      await runner.faults?.at("jobs.task.run");
       await perform(setting, runner, payload, base);
+      await runner.faults?.at("jobs.task.done");
     } catch (error) {
       outcome = await settleFailure(error, base, runner);
       throw error;

@@ -44,7 +44,10 @@ export interface TenantTask<Deps> extends TaskLimits {
   run(payload: JobPayload, context: TenantJobContext<Deps>): Promise<void>;
 }
 
-/** Work for no tenant in particular: cron entries, and sweeps that visit tenants one by one. */
+/**
+ * Work for no tenant in particular: cron entries, and sweeps that visit tenants one by one. Queued
+ * in a transaction that is `alsoIn` `thePlatform`.
+ */
 export interface PlatformTask<Deps> extends TaskLimits {
   readonly scope: "platform";
   run(payload: JobPayload, context: JobContext<Deps>): Promise<void>;

@@ -193,7 +193,7 @@ test("a failing job is tried again, then listed, and can be retried", async (t) 
   assert.ok(waiting);
   assert.equal(waiting.lastError, "it broke");
   assert.ok(Date.parse(waiting.runAt) > Date.parse(waiting.createdAt) + 1_000, "after a pause");
-  assert.equal(await admin.retry("999999"), false);
+  assert.equal(await admin.retry("999999"), "gone");
   await withClient(ownerUrl, (owner) =>
     owner.query("update graphile_worker._private_jobs set run_at = now()"),
   );
@@ -208,14 +208,14 @@ test("a failing job is tried again, then listed, and can be retried", async (t) 
   assert.deepEqual(await admin.list({ state: "waiting", limit: 5 }), []);
   assert.deepEqual(await admin.counts(), [{ task: "test.work", state: "failed", count: 1 }]);
   fails = false;
-  assert.equal(await admin.retry(failed.id), true);
+  assert.equal(await admin.retry(failed.id), "done");
   await ran.until(3);
   await untilJobs(house, (jobs) => jobs.length === 0);
   await queue(house, tenant, {}, { runAt: "2999-01-01T00:00:00Z" });
   const [unwanted] = await admin.list({ limit: 1 });
   assert.ok(unwanted);
-  assert.equal(await admin.delete(unwanted.id), true);
-  assert.equal(await admin.delete(unwanted.id), false);
+  assert.equal(await admin.delete(unwanted.id), "done");
+  assert.equal(await admin.delete(unwanted.id), "gone");
 });
 
 // Guards against a task that hangs, heeding its signal or not, and keeps its place for ever.

@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import type pg from "pg";
 import type { Clock } from "../clock.ts";
+import type { Faults } from "../resilience/faults.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { cronItemsOf, tasksOf, type WorkerService } from "./catalogue.ts";
@@ -18,6 +19,7 @@ export interface WorkerOptions {
   clock: Clock;
   log: Logger;
   metrics: Metrics;
+  faults?: Pick<Faults, "at">;
   /** Jobs at a time. Default 10. */
   concurrency?: number;
   /** How often this worker says that it lives, and looks for others that don't. Default 5000. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { manualClock } from "../clock.ts";
 import { Problem } from "../errors.ts";
@@ -85,4 +86,20 @@ test("an unknown key is named by its id in the private cause only", () => {
     assert.equal(error.message, "A sealed secret could not be opened");
     assert.match(String(error.cause), new RegExp(sealedUnder(sealed)));
   }
+});
+
+// Guards against a code that somebody who reads the database could find by trying texts.
+test("a code says nothing without the key, and differs by key, context and text", () => {
+  const key = newKey();
+  const sealer = createSealer(key, [], random);
+  const code = sealer.code("text", "x");
+  assert.equal(code.length, 32);
+  assert.deepEqual(createSealer(key, [newKey()], random).code("text", "x"), code);
+  const others = [
+    sealer.code("text ", "x"),
+    sealer.code("text", "y"),
+    createSealer(newKey(), [key], random).code("text", "x"),
+    createHash("sha256").update("text").digest(),
+  ];
+  for (const other of others) assert.equal(other.equals(code), false);
 });

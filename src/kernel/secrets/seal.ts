@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash } from "node:crypto";
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync } from "node:crypto";
 import { defineErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
 
@@ -27,6 +27,11 @@ export interface Sealer {
   open(sealed: Buffer, context: string): Buffer;
   /** Sealed again under the current key, or null when it already is. */
   reseal(sealed: Buffer, context: string): Buffer | null;
+  /**
+   * 32 bytes that stand for a text and can neither be turned back into it nor, without the current
+   * key, be found by trying texts: HMAC-SHA-256 under a key of the context's own.
+   */
+  code(text: string, context: string): Buffer;
 }
 
 /** The first 4 bytes of a key's SHA-256 in hex: names a key and says nothing about it. */
@@ -89,5 +94,9 @@ export function createSealer(current: Buffer, previous: readonly Buffer[], rando
     open,
     reseal: (sealed, context) =>
       sealedUnder(sealed) === keyId ? null : seal(open(sealed, context), context),
+    code: (text, context) => {
+      const key = hkdfSync("sha256", current, "", `plimsoll/code/${context}`, 32);
+      return createHmac("sha256", Buffer.from(key)).update(text).digest();
+    },
   };
 }

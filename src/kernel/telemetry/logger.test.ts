@@ -199,6 +199,21 @@ test("lines have time, level name, message, context and trace", () => {
   });
 });
 
+// Guards against a slow flight whose log line is left out for its length, or fills the disk.
+test("of slow statements the first 20 are told, and of each 500 characters", () => {
+  const { log, last } = collect();
+  const texts = ["select 1", "x".repeat(100_000), ...Array.from({ length: 998 }, () => "select 2")];
+  log.warn({ durationMs: 700, statements: texts }, "slow statement");
+  const { durationMs, statements } = last() as { durationMs: number; statements: string[] };
+  assert.equal(durationMs, 700);
+  assert.equal(statements.length, 21);
+  assert.equal(statements[0], "select 1");
+  assert.equal(statements[1], `${"x".repeat(500)}… and 99500 characters`);
+  assert.equal(statements[20], "… and 980 statements");
+  log.warn({ statements: ["select 1"] }, "slow statement");
+  assert.deepEqual(last()["statements"], ["select 1"]);
+});
+
 // Guards against a log line that fills the disk or blocks the process.
 test("very long lines are replaced, and long hostile ones cost linear time", () => {
   const { log, last, lines } = collect();

@@ -23,6 +23,8 @@ export interface LogContext {
 const maxLineCharacters = 65_536;
 const maxStackFrames = 12;
 const maxCauses = 5;
+const maxStatements = 20;
+const maxStatementCharacters = 500;
 
 interface DatabaseErrorLike extends Error {
   severity: string;
@@ -88,6 +90,19 @@ export function serializeError(error: unknown, depth = 0): unknown {
   return out;
 }
 
+/** The texts of slow statements: the first 20, and of each the first 500 characters. */
+function serializeStatements(texts: unknown): unknown {
+  if (!Array.isArray(texts)) return texts;
+  const shown = texts.slice(0, maxStatements).map((text) => {
+    const whole = String(text);
+    const more = whole.length - maxStatementCharacters;
+    if (more <= 0) return whole;
+    return `${whole.slice(0, maxStatementCharacters)}… and ${more} characters`;
+  });
+  const more = texts.length - shown.length;
+  return more > 0 ? [...shown, `… and ${more} statements`] : shown;
+}
+
 /** Errors are serialised under whatever name they stand, not only under `err`. */
 function withErrors(members: Record<string, unknown>): Record<string, unknown> {
   let out = members;
@@ -123,7 +138,7 @@ export function createLogger({ level, stream, trace }: LoggerOptions): Logger {
       depthLimit: 8,
       edgeLimit: 200,
       formatters: { level: (label) => ({ level: label }), log: withErrors },
-      serializers: { err: serializeError },
+      serializers: { err: serializeError, statements: serializeStatements },
       hooks: {
         logMethod(args, method) {
           const [first, ...rest]: unknown[] = args;

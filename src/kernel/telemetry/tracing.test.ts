@@ -6,7 +6,11 @@ import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import fastify from "fastify";
+import { manualClock } from "../clock.ts";
+import { seededRandom } from "../random.ts";
+import { createPolicies } from "../resilience/policies.ts";
 import { createLogger } from "./logger.ts";
+import { createMetrics } from "./metrics.ts";
 import { startTracing } from "./tracing.ts";
 
 interface Span {
@@ -182,6 +186,31 @@ test("a request's trace reaches the receiver, with its caller's and what it led 
   const [inside, outside] = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   assert.equal(inside?.["traceId"], traceId);
   assert.equal(outside?.["traceId"], undefined);
+});
+
+// Guards against a receiver that is gone and is asked for ever, unseen by whoever runs the house.
+test("spans go through the policy, whose breaker opens where nobody takes them", async (t) => {
+  const { endpoint, spans } = await receiver(t);
+  for (const [place, state, taken] of [
+    ["http://127.0.0.1:1", "OPEN", 0],
+    [endpoint, "CLOSED", 1],
+  ] as const) {
+    const clock = manualClock();
+    const metrics = createMetrics({ processMetrics: false });
+    const log = createLogger({ level: "silent" });
+    const around = { clock, log, metrics, random: seededRandom(clock, 1) };
+    const policies = createPolicies(around);
+    const breaker = { consecutiveFailures: 1 };
+    const tracing = await startTracing({ endpoint: place, serviceVersion: "0" });
+    tracing.protect(policies.for("otlp", { timeoutMs: 6_000, breaker }));
+    await tracing.span("work", {}, async () => "done");
+    await tracing.stop();
+    assert.deepEqual(
+      policies.list().map((one) => [one.name, one.state]),
+      [["otlp", state]],
+    );
+    assert.equal(spans.length, taken);
+  }
 });
 
 // Guards against a receiver in trouble that keeps the process from stopping, or takes it down.

@@ -1,6 +1,12 @@
+import type { FastifyOtelInstrumentation } from "@fastify/otel";
 import type { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
+
+/** What stands around the receiver: a policy, which decides whether it is asked at all. */
+export interface ExportGuard {
+  execute<T>(call: () => Promise<T>): Promise<T>;
+}
 
 /** Traces of requests and of what they lead to. All of it does nothing where no endpoint is set. */
 export interface Tracing {
@@ -10,6 +16,8 @@ export interface Tracing {
   span<T>(name: string, attributes: SpanAttributes, work: () => Promise<T>): Promise<T>;
   /** A span for what is over already, such as a flight to the database that ends now. */
   record(name: string, durationMs: number, attributes: SpanAttributes): void;
+  /** From now on spans are sent through this; what it refuses is lost. */
+  protect(guard: ExportGuard): void;
   /** Sends what is left, within a few seconds. */
   stop(): Promise<void>;
 }
@@ -27,6 +35,7 @@ const noTracing: Tracing = {
   current: () => null,
   span: (_name, _attributes, work) => work(),
   record: () => {},
+  protect: () => {},
   stop: async () => {},
 };
 
@@ -38,17 +47,51 @@ function tracesUrl(endpoint: string): string {
   return url.href;
 }
 
+/** How an export went: code 0 means taken, 1 not. */
+type Done = (result: { code: number; error?: Error }) => void;
+
 /**
- * The plugin puts an error's message into the span's status, and it may quote what somebody
- * entered.
+ * Sends through the guard, once there is one. And leaves out what the plugin puts into a failed
+ * span's status: an error's message may quote what somebody entered.
  */
-function withoutMessages(exporter: OTLPTraceExporter): OTLPTraceExporter {
+function guarded(exporter: OTLPTraceExporter, guard: ExportGuard): OTLPTraceExporter {
   const send = exporter.export.bind(exporter);
   exporter.export = (spans, done) => {
     for (const span of spans) delete span.status.message;
-    send(spans, done);
+    const attempt = () =>
+      new Promise<void>((resolve, reject) => {
+        const settle: Done = ({ code, error }) => {
+          if (code === 0) resolve();
+          else reject(error ?? new Error("The receiver did not take the spans"));
+        };
+        send(spans, settle);
+      });
+    const tell: Done = done;
+    guard.execute(attempt).then(
+      () => tell({ code: 0 }),
+      (error: Error) => tell({ code: 1, error }),
+    );
   };
   return exporter;
+}
+
+/** A span for each request, by its route. */
+function watchRequests(Instrumentation: typeof FastifyOtelInstrumentation) {
+  return new Instrumentation({
+    registerOnInitialization: true,
+    // A span per hook says little and costs much; messages of exceptions may quote what people
+    // entered.
+    instrumentHooks: false,
+    recordExceptions: false,
+    ignorePaths: ({ url }) => quiet.test(url),
+    requestHook(span, request) {
+      const route = request.routeOptions.url;
+      span.updateName(route === undefined ? request.method : `${request.method} ${route}`);
+      // The plugin puts the query there too, and a query may hold anything.
+      span.setAttribute("url.path", request.url.replace(/\?.*$/, ""));
+      span.setAttribute("plimsoll.request_id", request.id);
+    },
+  });
 }
 
 /**
@@ -64,25 +107,14 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
     import("@fastify/otel"),
     import("@opentelemetry/api"),
   ]);
-  const requests = new fastifyOtel.FastifyOtelInstrumentation({
-    registerOnInitialization: true,
-    // A span per hook says little and costs much; messages of exceptions may quote what people
-    // entered.
-    instrumentHooks: false,
-    recordExceptions: false,
-    ignorePaths: ({ url }) => quiet.test(url),
-    requestHook(span, request) {
-      const route = request.routeOptions.url;
-      span.updateName(route === undefined ? request.method : `${request.method} ${route}`);
-      // The plugin puts the query there too, and a query may hold anything.
-      span.setAttribute("url.path", request.url.replace(/\?.*$/, ""));
-      span.setAttribute("plimsoll.request_id", request.id);
-    },
-  });
+  const requests = watchRequests(fastifyOtel.FastifyOtelInstrumentation);
   const url = tracesUrl(endpoint);
+  // Tracing starts before there are policies: what is sent before goes unguarded.
+  let guard: ExportGuard = { execute: (call) => call() };
+  const exporter = new OTLPTraceExporter({ url, timeoutMillis: exportTimeoutMs });
   const sdk = new NodeSDK({
     serviceName: "plimsoll",
-    traceExporter: withoutMessages(new OTLPTraceExporter({ url, timeoutMillis: exportTimeoutMs })),
+    traceExporter: guarded(exporter, { execute: (call) => guard.execute(call) }),
     instrumentations: [requests],
     // Metrics and logs go their own ways.
     metricReaders: [],
@@ -112,6 +144,9 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
       if (!api.trace.getActiveSpan()) return;
       const endTime = performance.timeOrigin + performance.now();
       tracer.startSpan(name, { attributes, startTime: endTime - durationMs }).end(endTime);
+    },
+    protect(given) {
+      guard = given;
     },
     async stop() {
       requests.disable();

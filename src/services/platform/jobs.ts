@@ -1,5 +1,6 @@
 import { pruneEvents } from "#kernel/events/prune.ts";
 import { purgeIdempotency } from "#kernel/http/store.ts";
+import { eraseTask, eraseTenants } from "#kernel/identity/erasure.ts";
 import { forgetEndedIdentities } from "#kernel/identity/housekeeping.ts";
 import type { JobCatalogue } from "#kernel/jobs/types.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
@@ -25,6 +26,14 @@ export const platformJobs: JobCatalogue<PlatformDeps> = {
         log.info(await forgetEndedIdentities(deps), "forgot what is over");
       },
     },
+    [eraseTask]: {
+      title: "Erase what deleted tenants had",
+      scope: "platform",
+      timeoutMs: 120 * minute,
+      async run(_payload, { deps, signal, log, requestId }) {
+        await eraseTenants({ ...deps, log }, { signal, requestId });
+      },
+    },
     "platform.purge_idempotency": {
       title: "Forget answers that were kept for replay",
       scope: "platform",
@@ -41,5 +50,7 @@ export const platformJobs: JobCatalogue<PlatformDeps> = {
     { task: "platform.prune_events", every: "17 3 * * *" },
     { task: "platform.forget_identities", every: "23 * * * *" },
     { task: "platform.purge_idempotency", every: "41 * * * *" },
+    // A look that finds nothing is what ends them, and one that failed is made up for.
+    { task: eraseTask, every: "53 * * * *" },
   ],
 };

@@ -28,6 +28,7 @@ export const platformPermissions = definePermissions({
   "webhook:update": { title: "Change webhooks, rotate their secrets, replay deliveries" },
   "webhook:delete": { title: "Delete webhooks" },
   // The platform's own, for platform admins only.
+  "platform-audit:read": { title: "Read the audit of what belongs to no tenant", platform: true },
   "tenant:read": { title: "See all tenants", platform: true },
   "tenant:create": { title: "Make tenants", platform: true },
   "tenant:update": { title: "Change tenants", platform: true },

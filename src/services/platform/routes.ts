@@ -19,6 +19,18 @@ import { tenantRoutes } from "./routes/tenants.ts";
 import { totpRoutes } from "./routes/totp.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 
+/** What the reference groups the kernel's API by. */
+export const platformAreas = {
+  authentication: "Registering, signing in and out, one's own account and its second factor.",
+  members: "Who belongs to the tenant, what they may do, and inviting others.",
+  "API keys": "Access for programs.",
+  tenants: "The settings of one's own tenant.",
+  events: "What happens in the tenant, as a stream.",
+  webhooks: "Events sent to addresses of one's own, and what became of each delivery.",
+  audit: "Who changed what and when, in a log that shows tampering.",
+  administration: "For platform admins: all tenants, keys, jobs, flags, breakers and faults.",
+};
+
 /** Every area of the kernel's API. */
 export const platformRoutes: Routes<PlatformDeps> = (app, deps) => {
   apiKeyRoutes(app, deps);

@@ -3,7 +3,7 @@ import { defineService } from "#kernel/service.ts";
 import { platformErrors } from "./errors.ts";
 import { platformJobs } from "./jobs.ts";
 import { platformPermissions } from "./permissions.ts";
-import { platformRoutes } from "./routes.ts";
+import { platformAreas, platformRoutes } from "./routes.ts";
 import { jwksRoutes } from "./routes/signing-keys.ts";
 import { platformSettings } from "./schemas/settings.ts";
 
@@ -13,6 +13,7 @@ export const platform = defineService<PlatformDeps>({
   permissions: platformPermissions,
   errors: platformErrors,
   routes: platformRoutes,
+  areas: platformAreas,
   rootRoutes: jwksRoutes,
   settings: platformSettings,
   jobs: platformJobs,

@@ -1,8 +1,16 @@
 import { accessErrors } from "#kernel/access/errors.ts";
 import { requestErrors } from "#kernel/errors.ts";
 import { page } from "#kernel/http/cursor.ts";
+import { optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { history, historySchema } from "#kernel/http/history.ts";
 import { ById, ListQuery, NoContent } from "#kernel/http/schemas.ts";
-import { createApiKey, findApiKey, listApiKeys, revokeApiKey } from "#kernel/identity/api-keys.ts";
+import {
+  createApiKey,
+  findApiKey,
+  listApiKeys,
+  maySeeApiKeyPast,
+  revokeApiKey,
+} from "#kernel/identity/api-keys.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
@@ -42,12 +50,22 @@ const readApiKeys: Routes<PlatformDeps> = (app, { db }) => {
       schema: { summary: "Get an API key", tags, params: ById, response: { 200: ApiKey } },
       config: { permission: "api-key:read" },
     },
-    async ({ principal, scope, params: { id } }) => {
-      const key = await db.inTenant(principal.tenant, (tx) =>
-        findApiKey(tx, { principal, scope, id }),
+    async (request, reply) => {
+      const { tenant, principal, scope, params } = request;
+      const which = { principal, scope, id: params.id };
+      return sendFound(request, reply, await db.inTenant(tenant, (tx) => findApiKey(tx, which)));
+    },
+  );
+
+  app.get(
+    "/api-keys/:id/history",
+    { schema: { ...historySchema("API key"), tags }, config: { permission: "api-key:read" } },
+    async ({ tenant, principal, scope, params: { id }, query }) => {
+      const maySee = await db.inTenant(tenant, (tx) =>
+        maySeeApiKeyPast(tx, { principal, scope, id }),
       );
-      if (!key) throw requestErrors.not_found();
-      return key;
+      if (!maySee) throw requestErrors.not_found();
+      return history(db, tenant, "api_key", id, query);
     },
   );
 };
@@ -86,9 +104,8 @@ const changeApiKeys: Routes<PlatformDeps> = (app, deps) => {
     },
     (request, reply) => {
       const { principal, scope, params } = request;
-      return mutate(request, reply, 204, (tx) =>
-        revokeApiKey(tx, deps, { principal, scope, id: params.id }),
-      );
+      const which = { principal, scope, id: params.id, version: optionalVersion(request) };
+      return mutate(request, reply, 204, (tx) => revokeApiKey(tx, deps, which));
     },
   );
 };

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import { audit } from "#kernel/audit/audit.ts";
 import { withClient } from "#kernel/db/roles.ts";
 import { startTestApp, type TestApp } from "#kernel/testing.ts";
 import type { TenantRow } from "#kernel/tenancy/store.ts";
+import { eventually } from "#kernel/testing/events.ts";
 import { platform } from "../service.ts";
 
 /** Five records by somebody: shops 1, 3 and 5, orders 2 and 4; answers with who it was. */
@@ -49,6 +50,59 @@ test("a tenant admin lists the tenant's audit, nobody else", async (t) => {
   assert.equal((await house.as().get("/audit")).status, 401);
 });
 
+// Guards against an admin who knows a colleague's address, and would have to look up an id, and
+// against a mistake in the times that looks like a quiet day.
+test("the audit is narrowed by an e-mail address; times must be in order", async (t) => {
+  const house = await startTestApp(t, { services: [platform] });
+  await fiveRecords(house, await house.tenant("acme"));
+  const admin = house.as("acme");
+  const { email, userId } = await house.person("acme");
+  const key = await admin.post("/api-keys", { name: "Till", permissions: ["role:create"] });
+  const role = { name: "clerk", title: "Clerk", permissions: [] };
+  assert.equal((await house.with({ "x-api-key": key.body.key }).post("/roles", role)).status, 201);
+  const list = async (query: string, client = admin) =>
+    (await client.get(`/audit?limit=100&${query}`)).body.items as { requestId: string }[];
+  const byId = await list(`actor=${userId}`);
+  assert.ok(byId.length >= 7, "with what the key did on behalf of its user");
+  for (const actor of [email, email.toUpperCase()]) {
+    assert.deepEqual(await list(`actor=${encodeURIComponent(actor)}`), byId);
+  }
+  const lines = (await admin.get(`/audit/export?actor=${email}&format=ndjson`)).text;
+  assert.equal(lines.trimEnd().split("\n").length, byId.length);
+  assert.deepEqual(await list("actor=nobody@example.com"), []);
+  assert.deepEqual(await list(`actor=${email}`, house.as("other")), []);
+  const times = "from=2026-11-21T00:00:00Z&to=2026-11-20T00:00:00Z";
+  for (const path of ["/audit", "/audit/export", "/admin/audit"]) {
+    const refused = await house.as("acme", "admin").get(`${path}?${times}`);
+    assert.deepEqual([refused.status, refused.body.code], [422, "ERR_REQUEST_INVALID"]);
+    assert.equal(refused.body.errors[0].path, "query/to");
+  }
+  assert.deepEqual(await list("from=2026-11-20T00:00:00%2B02:00&to=2026-11-19T23:00:00Z"), []);
+});
+
+// Guards against what platform admins do and only the tenant in which they did it can tell.
+test("what belongs to no tenant stands in the platform's own audit", async (t) => {
+  const house = await startTestApp(t, { services: [platform] });
+  const [ops, else_] = [house.as("ops", "admin"), house.as("elsewhere", "admin")];
+  const fresh = { "if-none-match": "*" };
+  assert.equal((await ops.put("/admin/flags/beta", { on: true }, fresh)).status, 201);
+  assert.equal((await else_.put("/admin/flags/other", { on: true }, fresh)).status, 201);
+  const seen = await ops.get("/admin/audit?resource=flag");
+  assert.equal(seen.status, 200, seen.text);
+  assert.deepEqual(
+    seen.body.items.map((one: { resource: { id: string } }) => one.resource.id),
+    ["other", "beta"],
+  );
+  const { ok, records } = (await else_.get("/admin/audit/verify")).body;
+  assert.deepEqual([ok, records], [true, 4], "with the making of the two tenants");
+  const csv = (await ops.get("/admin/audit/export?resource=flag")).text;
+  assert.equal(csv.trimEnd().split("\r\n").length, 3);
+  for (const path of ["/admin/audit", "/admin/audit/verify", "/admin/audit/export"]) {
+    assert.equal((await house.as("ops", "tenant_admin").get(path)).status, 403, path);
+    assert.equal((await house.as().get(path)).status, 401, path);
+  }
+});
+
 // Guards against an export that nobody can open, or that runs in whoever opens it.
 test("the audit is exported as CSV and as JSON lines", async (t) => {
   const house = await startTestApp(t, { services: [platform] });
@@ -86,4 +140,62 @@ test("verifying finds a record that was changed behind the server's back", async
   });
   const { ok, firstBad } = (await admin.get("/audit/verify")).body;
   assert.deepEqual([ok, firstBad.seq, firstBad.reason], [false, verdict.records - 2, "altered"]);
+});
+
+/** Transactions that wait for their client; only the role whose they are sees that. */
+const openOfApp = `from pg_stat_activity where datname = current_database()
+  and pid <> pg_backend_pid() and state = 'idle in transaction'`;
+
+/** An export of more than all buffers between here and there hold, its first bytes read. */
+async function halfRead(t: TestContext) {
+  const house = await startTestApp(t, { services: [platform] });
+  const { app } = house;
+  await app.listen();
+  const tenant = await house.tenant("acme");
+  const { signedIn } = await house.person("acme");
+  const after = { text: "x".repeat(40_000) };
+  for (let time = 0; time < 8; time += 1) {
+    await app.depsOf("platform").db.inTenant(tenant, async (tx) => {
+      for (let n = 0; n < 100; n += 1) {
+        audit(tx, { action: "shop.update", resource: { type: "shop", id: `${n}` }, after });
+      }
+    });
+  }
+  const abort = new AbortController();
+  t.after(() => abort.abort());
+  const answer = await fetch(`${app.url()}/api/v1/audit/export?format=ndjson`, {
+    headers: { authorization: `Bearer ${signedIn.accessToken}`, "accept-encoding": "identity" },
+    signal: abort.signal,
+  });
+  assert.equal(answer.status, 200);
+  const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
+  await reader.read();
+  const opened = await withClient(app.appUrl, (client) => client.query(`select 1 ${openOfApp}`));
+  assert.equal(opened.rowCount, 1);
+  const inUse = () => app.database.stats().total - app.database.stats().idle;
+  assert.equal(inUse(), 1);
+  return { house, abort, reader, inUse };
+}
+
+// Guards against connections, and snapshots of the database, kept for readers who are gone.
+test("an export whose reader hangs up gives its connection back at once", async (t) => {
+  const { house, abort, reader, inUse } = await halfRead(t);
+  abort.abort();
+  await assert.rejects(reader.read(), { name: "AbortError" });
+  await eventually(() => inUse() === 0, "the connection's return");
+  const left = await withClient(house.app.appUrl, (app) => app.query(`select 1 ${openOfApp}`));
+  assert.equal(left.rowCount, 0);
+});
+
+// Guards against half an audit log that is taken for the whole.
+test("an export whose statement fails half-way is cut off, not ended", async (t) => {
+  const { house, reader, inUse } = await halfRead(t);
+  const kill = `select pg_terminate_backend(pid) ${openOfApp}`;
+  const { rowCount } = await withClient(house.app.appUrl, (app) => app.query(kill));
+  assert.equal(rowCount, 1);
+  const rest = async () => {
+    while (!(await reader.read()).done);
+  };
+  await assert.rejects(rest(), /terminated/);
+  await eventually(() => inUse() === 0, "the connection's end");
 });

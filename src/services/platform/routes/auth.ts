@@ -1,10 +1,15 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { requestErrors } from "#kernel/errors.ts";
 import { type CookieKind, clearCookie, readCookie, setCookie } from "#kernel/http/cookies.ts";
+import { idempotencyKeyOf } from "#kernel/http/mutation.ts";
+import { credentialErrors } from "#kernel/http/openapi.ts";
 import { NoContent } from "#kernel/http/schemas.ts";
-import { assertPerson, changePassword, login, register } from "#kernel/identity/accounts.ts";
+import type { MutatingRequest } from "#kernel/http/types.ts";
+import { assertPerson, changePassword, login } from "#kernel/identity/accounts.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
+import type { Repeat } from "#kernel/identity/kept-answers.ts";
 import { readMe } from "#kernel/identity/people.ts";
+import { register } from "#kernel/identity/registration.ts";
 import { endSession, logout, refreshSession, switchTenant } from "#kernel/identity/sessions.ts";
 import type { Client, SignedIn as SignedInAnswer } from "#kernel/identity/types.ts";
 import { userView } from "#kernel/identity/user-store.ts";
@@ -39,6 +44,13 @@ export function clientOf(request: FastifyRequest): Client {
   return { address, userAgent: headers["user-agent"] ?? "", requestId };
 }
 
+/** What makes a request the same one when it is sent again; null without an Idempotency-Key. */
+export function repeatOf(request: MutatingRequest, body: unknown): Repeat | null {
+  const key = idempotencyKeyOf(request);
+  const { method, url } = request.raw;
+  return key === null ? null : { key, request: JSON.stringify([method, url, body]) };
+}
+
 /** Registering, signing in and out, and one's own account. */
 export const authRoutes: Routes<PlatformDeps> = (app, deps) => {
   signInRoutes(app, deps);
@@ -71,7 +83,11 @@ const signInRoutes: Routes<PlatformDeps> = (app, deps) => {
     },
     async () => ({ password: true, registration: true, sso: deps.config.oidc !== undefined }),
   );
+  registerRoute(app, deps);
+  loginRoute(app, deps);
+};
 
+const registerRoute: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/auth/register",
     {
@@ -83,6 +99,7 @@ const signInRoutes: Routes<PlatformDeps> = (app, deps) => {
       },
       config: {
         public: true,
+        idempotent: true,
         rateLimit: "auth",
         errors: [
           identityErrors.email_taken,
@@ -90,22 +107,29 @@ const signInRoutes: Routes<PlatformDeps> = (app, deps) => {
           identityErrors.invalid_email,
           identityErrors.invalid_invitation,
           tenancyErrors.slug_taken,
+          tenancyErrors.reserved_slug,
           tenancyErrors.invalid_slug,
-          identityErrors.busy,
+          ...throttled,
         ],
       },
     },
     async (request, reply) => {
       const { cookie = false, ...registration } = request.body;
+      const { password: _, ...same } = request.body;
       if ((registration.tenant === undefined) === (registration.invitation === undefined)) {
         const errors = [{ path: "", message: "needs either a tenant or an invitation" }];
         throw requestErrors.invalid({ errors });
       }
-      const signedIn = await register(deps, { registration, client: clientOf(request) });
-      return answerOf(reply.code(201), deps, signedIn, cookie);
+      const repeat = repeatOf(request, same);
+      const input = { registration, client: clientOf(request), repeat };
+      const { answer, replayed } = await register(deps, input);
+      if (replayed) reply.header("idempotent-replayed", "true");
+      return answerOf(reply.code(201), deps, answer, cookie);
     },
   );
+};
 
+const loginRoute: Routes<PlatformDeps> = (app, deps) => {
   app.post(
     "/auth/login",
     {
@@ -169,7 +193,11 @@ const logoutRoute: Routes<PlatformDeps> = (app, deps) => {
         body: Refresh,
         response: { 204: NoContent },
       },
-      config: { public: true, rateLimit: "auth" },
+      config: {
+        public: true,
+        rateLimit: "auth",
+        errors: [...credentialErrors, identityErrors.users_only],
+      },
     },
     async (request, reply) => {
       const client = clientOf(request);
@@ -202,7 +230,11 @@ const switchTenantRoute: Routes<PlatformDeps> = (app, deps) => {
       config: {
         permission: "account:use",
         rateLimit: "auth",
-        errors: [identityErrors.no_tenant, identityErrors.users_only],
+        errors: [
+          identityErrors.no_tenant,
+          identityErrors.invalid_refresh_token,
+          identityErrors.users_only,
+        ],
       },
     },
     async (request, reply) => {
@@ -249,6 +281,7 @@ const accountRoutes: Routes<PlatformDeps> = (app, deps) => {
         rateLimit: "auth",
         errors: [
           identityErrors.wrong_password,
+          identityErrors.same_password,
           identityErrors.weak_password,
           identityErrors.users_only,
           ...throttled,

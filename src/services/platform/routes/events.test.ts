@@ -3,7 +3,11 @@ import { type TestContext, test } from "node:test";
 import { emit } from "#kernel/events/emit.ts";
 import { startTestApp, type TestApp } from "#kernel/testing.ts";
 import { eventually } from "#kernel/testing/events.ts";
+import { telling } from "../fixture.ts";
 import { platform } from "../service.ts";
+
+const kinds = ["member", "webhook", "api_key", "unheard_of", "role"];
+const services = [platform, telling(...kinds.map((kind) => `${kind}.updated`))];
 
 interface Message {
   id: string;
@@ -63,7 +67,7 @@ async function follow(
 }
 
 async function house(t: TestContext): Promise<TestApp> {
-  const made = await startTestApp(t, { services: [platform], config: { role: "all" } });
+  const made = await startTestApp(t, { services, config: { role: "all" } });
   await made.app.listen();
   return made;
 }
@@ -107,6 +111,19 @@ test("a signed-in caller follows the tenant's events and resumes where it was", 
   assert.deepEqual(elsewhere.waiting, []);
 });
 
+// Guards against tests of services that miss an event, or see them in another order than readers.
+test("a test reads what a tenant has emitted, handed out or not", async (t) => {
+  const made = await startTestApp(t, { services: [platform] });
+  for (let n = 1; n <= 3; n += 1) await tell(made, n);
+  await made.tenant("other");
+  const told = await made.events("acme");
+  assert.deepEqual(
+    told.map(({ type, resource, data }) => [type, resource, data]),
+    [1, 2, 3].map((n) => ["member.updated", { type: "member", id: `${n}` }, { n }]),
+  );
+  assert.deepEqual(await made.events("other"), []);
+});
+
 // Guards against a user who sees, through events, what it may not read.
 test("a caller sees only events of what it may read, or of its own", async (t) => {
   const made = await house(t);
@@ -122,6 +139,33 @@ test("a caller sees only events of what it may read, or of its own", async (t) =
   const admin = await made.person("acme");
   const more = await follow(t, made, admin.signedIn.accessToken, `?after=0&${types}`);
   assert.deepEqual(numbers(await more.take(4)), [1, 2, 3, 5]);
+});
+
+// Guards against a follower who waits for ever for a type with a slip in it.
+test("a type that no service declares is refused, with those that are near it", async (t) => {
+  const { as } = await startTestApp(t, { services });
+  const refused = await as("acme").get("/events?types=member.updated,role.updtaed");
+  assert.deepEqual([refused.status, refused.body.code], [422, "ERR_EVENTS_UNKNOWN_TYPE"]);
+  assert.match(refused.body.detail, /"role.updtaed" is no event type; near it are role.updated/);
+  assert.deepEqual(refused.body.errors[0].path, "query/types");
+  assert.equal((await as("acme").get("/events?types=nothing.*")).status, 422);
+});
+
+// Guards against an event that nobody can subscribe to, for want of a declaration.
+test("emitting what no service declares fails the change, outside of production", async (t) => {
+  const made = await startTestApp(t, { services });
+  const { db } = made.app.depsOf("platform");
+  const tenant = await made.tenant("acme");
+  const tryEmit = (type: string) =>
+    db.inTenant(tenant, async (tx) =>
+      emit(tx, { type, resource: { type: "member", id: "1" }, data: {} }),
+    );
+  await tryEmit("member.updated");
+  await assert.rejects(tryEmit("member.promoted"), /No service declares the event "member.promo/);
+  assert.deepEqual(
+    (await made.events("acme")).map(({ type }) => type),
+    ["member.updated"],
+  );
 });
 
 // Guards against a stream that outlives the session it was opened with.

@@ -1,3 +1,4 @@
+import { assertKnownTypes, eventErrors } from "#kernel/events/catalogue.ts";
 import type { StoredEvent } from "#kernel/events/types.ts";
 import type { EventStream } from "#kernel/http/sse.ts";
 import type { Principal } from "#kernel/identity/types.ts";
@@ -37,9 +38,15 @@ async function watchCaller(
   stream.close();
 }
 
+const streamExample = `id: 1204
+event: webhook.disabled
+data: {"id":"019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a","type":"webhook.disabled","position":1204}
+
+`;
+
 /** What happens in the caller's tenant, as it happens. */
 export const eventRoutes: Routes<PlatformDeps> = (app, deps) => {
-  const { feed, streams } = deps;
+  const { events: catalogue, feed, streams } = deps;
   app.get(
     "/events",
     {
@@ -54,14 +61,18 @@ export const eventRoutes: Routes<PlatformDeps> = (app, deps) => {
         response: {
           200: {
             description: "The stream; it stays open.",
-            content: { "text/event-stream": { schema: { type: "string" } } },
+            content: {
+              "text/event-stream": { schema: { type: "string" }, example: streamExample },
+            },
           },
         },
       },
-      config: { permission: "event:read" },
+      config: { permission: "event:read", errors: [eventErrors.unknown_type] },
     },
     async (request, reply) => {
       const { query, headers, tenant } = request;
+      const types = query.types?.split(",") ?? ["*"];
+      assertKnownTypes(catalogue, types, () => "query/types");
       const resumeAfter = headers["last-event-id"] ?? query.after;
       let principal = request.principal;
       const stream = streams.open(request, reply);
@@ -70,7 +81,7 @@ export const eventRoutes: Routes<PlatformDeps> = (app, deps) => {
       });
       const events = feed.subscribe(tenant.id, {
         ...(resumeAfter !== undefined && { lastEventId: Number(resumeAfter) }),
-        types: query.types?.split(",") ?? ["*"],
+        types,
         may: (event) => maySee(principal, event),
         signal: stream.signal,
       });

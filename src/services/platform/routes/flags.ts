@@ -1,58 +1,44 @@
-import { audit } from "#kernel/audit/audit.ts";
+import { auditPlatform } from "#kernel/audit/platform.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { requestErrors } from "#kernel/errors.ts";
 import type { FlagStatus, Flags as KernelFlags } from "#kernel/flags.ts";
 import { flagErrors } from "#kernel/flags-store.ts";
+import {
+  assertExpected,
+  current,
+  expectedVersionOrNone,
+  optionalVersion,
+  sendFound,
+} from "#kernel/http/etag.ts";
+import { history, historySchema, pastOf } from "#kernel/http/history.ts";
 import { NoContent } from "#kernel/http/schemas.ts";
 import type { Routes } from "#kernel/service.ts";
+import { thePlatform } from "#kernel/tenancy/types.ts";
 import { ByFlag, ByFlagAndTenant, Flag, FlagChange, Flags } from "../schemas/flags.ts";
 
 const tags = ["administration"];
-const unknown = (name: string): FlagStatus => ({ name, on: false, source: "default", tenants: [] });
+const versions =
+  "A flag's version changes with any of its overrides. `If-None-Match: *` makes a flag that " +
+  "nobody has named yet, `If-Match` changes one that is there.";
 
-/** What the flag will be once the transaction has committed. */
-function afterChange(before: FlagStatus, on: boolean, tenantId?: string): FlagStatus {
-  if (tenantId === undefined) return { ...before, on, source: "override" };
-  const others = before.tenants.filter((one) => one.tenantId !== tenantId);
-  return { ...before, tenants: [...others, { tenantId, on }] };
-}
-
-async function change(tx: Tx, flags: KernelFlags, name: string, on: boolean, tenantId?: string) {
-  const before = flags.get(name) ?? unknown(name);
-  await flags.set(tx, name, on, tenantId);
-  const after = afterChange(before, on, tenantId);
-  audit(tx, { action: "flag.update", resource: { type: "flag", id: name }, before, after });
-  return after;
-}
-
-async function remove(tx: Tx, flags: KernelFlags, name: string, tenantId?: string) {
-  const before = flags.get(name);
-  const has = tenantId
-    ? before?.tenants.some((one) => one.tenantId === tenantId)
-    : before?.source === "override";
-  if (!before || !has) throw requestErrors.not_found();
-  await flags.set(tx, name, null, tenantId);
-  audit(tx, {
-    action: "flag.delete",
-    resource: { type: "flag", id: name },
-    before: tenantId ? { ...before, tenantId } : before,
-  });
-}
-
-/** Switches have no version: whoever sets one says what it is to be, whatever it was. */
+/** Switches for everybody or for one tenant, for platform admins. */
 export const flagRoutes: Routes = (app, deps) => {
   readFlags(app, deps);
   changeFlags(app, deps);
+  clearFlags(app, deps);
 };
 
-const readFlags: Routes = (app, { flags }) => {
+const readFlags: Routes = (app, { db, flags }) => {
   app.get(
     "/admin/flags",
     {
       schema: { summary: "List flags", tags, response: { 200: Flags } },
       config: { permission: "flag:read" },
     },
-    async () => ({ items: flags.list() }),
+    async () => {
+      await flags.load();
+      return { items: flags.list() };
+    },
   );
 
   app.get(
@@ -61,31 +47,118 @@ const readFlags: Routes = (app, { flags }) => {
       schema: { summary: "Get a flag", tags, params: ByFlag, response: { 200: Flag } },
       config: { permission: "flag:read" },
     },
-    async ({ params }) => {
-      const flag = flags.get(params.name);
-      if (!flag) throw requestErrors.not_found();
-      return flag;
+    async (request, reply) => {
+      // Another process may have changed it a moment ago, and the ETag has to be good.
+      await flags.load();
+      return sendFound(request, reply, flags.get(request.params.name));
+    },
+  );
+
+  app.get(
+    "/admin/flags/:name/history",
+    {
+      schema: { ...historySchema("flag"), tags, params: ByFlag },
+      config: { permission: "flag:read" },
+    },
+    async ({ params: { name }, query }) => {
+      await flags.load();
+      const see = flags.get(name) ? pastOf : history;
+      return see(db, thePlatform, "flag", name, query);
     },
   );
 };
 
+interface Change {
+  name: string;
+  on: boolean;
+  tenantId?: string;
+  /** The version that is changed; null where there must be none. */
+  expected: number | null;
+}
+
+async function change(
+  tx: Tx,
+  flags: KernelFlags,
+  { name, on, tenantId, expected }: Change,
+): Promise<FlagStatus> {
+  const before = await flags.lock(tx, name);
+  assertExpected(before, expected);
+  const after = (await flags.set(tx, name, on, tenantId)) as FlagStatus;
+  const resource = { type: "flag", id: name };
+  if (before) auditPlatform(tx, { action: "flag.update", resource, before, after });
+  else auditPlatform(tx, { action: "flag.create", resource, after });
+  return after;
+}
+
 const changeFlags: Routes = (app, { flags, mutate }) => {
+  const response = { 200: Flag, 201: Flag };
+  const config = { permission: "flag:update", ifMatch: true, ifNoneMatch: true } as const;
+
   app.put(
     "/admin/flags/:name",
     {
       schema: {
         summary: "Switch a flag for all tenants",
+        description: versions,
         tags,
         params: ByFlag,
         body: FlagChange,
-        response: { 200: Flag },
+        response,
       },
-      config: { permission: "flag:update", errors: [flagErrors.too_many] },
+      config: { ...config, errors: [flagErrors.too_many] },
     },
-    (request, reply) =>
-      mutate(request, reply, 200, (tx) => change(tx, flags, request.params.name, request.body.on)),
+    (request, reply) => {
+      const expected = expectedVersionOrNone(request);
+      const { name } = request.params;
+      const wanted = { name, on: request.body.on, expected };
+      return mutate(request, reply, expected === null ? 201 : 200, (tx) =>
+        change(tx, flags, wanted),
+      );
+    },
   );
 
+  app.put(
+    "/admin/flags/:name/tenants/:tenantId",
+    {
+      schema: {
+        summary: "Switch a flag for one tenant",
+        description: versions,
+        tags,
+        params: ByFlagAndTenant,
+        body: FlagChange,
+        response,
+      },
+      config: { ...config, errors: [flagErrors.too_many, flagErrors.no_such_tenant] },
+    },
+    (request, reply) => {
+      const expected = expectedVersionOrNone(request);
+      const { name, tenantId } = request.params;
+      const wanted = { name, on: request.body.on, tenantId: tenantId.toLowerCase(), expected };
+      return mutate(request, reply, expected === null ? 201 : 200, (tx) =>
+        change(tx, flags, wanted),
+      );
+    },
+  );
+};
+
+async function clear(
+  tx: Tx,
+  flags: KernelFlags,
+  { name, tenantId, version }: { name: string; tenantId?: string; version: number | null },
+): Promise<void> {
+  const before = await flags.lock(tx, name);
+  const isOverridden = tenantId
+    ? before?.tenants.some((one) => one.tenantId === tenantId)
+    : before?.source === "override";
+  if (!before || !isOverridden) throw requestErrors.not_found();
+  current(before, version);
+  const after = await flags.set(tx, name, null, tenantId);
+  const resource = { type: "flag", id: name };
+  if (after) auditPlatform(tx, { action: "flag.update", resource, before, after });
+  else auditPlatform(tx, { action: "flag.delete", resource, before });
+}
+
+const clearFlags: Routes = (app, { flags, mutate }) => {
   app.delete(
     "/admin/flags/:name",
     {
@@ -97,28 +170,10 @@ const changeFlags: Routes = (app, { flags, mutate }) => {
       },
       config: { permission: "flag:update" },
     },
-    (request, reply) => mutate(request, reply, 204, (tx) => remove(tx, flags, request.params.name)),
-  );
-
-  app.put(
-    "/admin/flags/:name/tenants/:tenantId",
-    {
-      schema: {
-        summary: "Switch a flag for one tenant",
-        tags,
-        params: ByFlagAndTenant,
-        body: FlagChange,
-        response: { 200: Flag },
-      },
-      config: {
-        permission: "flag:update",
-        errors: [flagErrors.too_many, flagErrors.no_such_tenant],
-      },
+    (request, reply) => {
+      const which = { name: request.params.name, version: optionalVersion(request) };
+      return mutate(request, reply, 204, (tx) => clear(tx, flags, which));
     },
-    (request, reply) =>
-      mutate(request, reply, 200, (tx) =>
-        change(tx, flags, request.params.name, request.body.on, request.params.tenantId),
-      ),
   );
 
   app.delete(
@@ -132,9 +187,11 @@ const changeFlags: Routes = (app, { flags, mutate }) => {
       },
       config: { permission: "flag:update" },
     },
-    (request, reply) =>
-      mutate(request, reply, 204, (tx) =>
-        remove(tx, flags, request.params.name, request.params.tenantId),
-      ),
+    (request, reply) => {
+      const { name, tenantId } = request.params;
+      const version = optionalVersion(request);
+      const which = { name, tenantId: tenantId.toLowerCase(), version };
+      return mutate(request, reply, 204, (tx) => clear(tx, flags, which));
+    },
   );
 };

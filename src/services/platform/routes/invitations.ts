@@ -1,9 +1,12 @@
 import { accessErrors } from "#kernel/access/errors.ts";
 import { page } from "#kernel/http/cursor.ts";
+import { optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { history, historySchema } from "#kernel/http/history.ts";
 import { ById, ListQuery, NoContent } from "#kernel/http/schemas.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
 import {
   createInvitation,
+  findInvitation,
   listInvitations,
   revokeInvitation,
 } from "#kernel/identity/invitations.ts";
@@ -12,25 +15,27 @@ import { joinTenant } from "#kernel/identity/people.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
 import {
+  Invitation,
   InvitationAcceptance,
   InvitationPage,
   JoinedTenant,
   MadeInvitation,
   NewInvitation,
 } from "../schemas/members.ts";
-import { clientOf } from "./auth.ts";
+import { clientOf, repeatOf } from "./auth.ts";
 import { afterOf } from "./sessions.ts";
 
 const tags = ["members"];
 
 /** Ways into the tenant for one person each. */
 export const invitationRoutes: Routes<PlatformDeps> = (app, deps) => {
-  manageInvitations(app, deps);
+  readInvitations(app, deps);
+  changeInvitations(app, deps);
   acceptRoute(app, deps);
 };
 
-const manageInvitations: Routes<PlatformDeps> = (app, deps) => {
-  const { db, mutate } = deps;
+const readInvitations: Routes<PlatformDeps> = (app, deps) => {
+  const { db } = deps;
 
   app.get(
     "/invitations",
@@ -49,6 +54,34 @@ const manageInvitations: Routes<PlatformDeps> = (app, deps) => {
       return page(rows, limit, (row) => [row.createdAt, row.id]);
     },
   );
+
+  app.get(
+    "/invitations/:id",
+    {
+      schema: {
+        summary: "Get an open invitation",
+        tags,
+        params: ById,
+        response: { 200: Invitation },
+      },
+      config: { permission: "invitation:read" },
+    },
+    async (request, reply) => {
+      const { tenant, params } = request;
+      const found = await db.inTenant(tenant, (tx) => findInvitation(tx, deps, params.id));
+      return sendFound(request, reply, found);
+    },
+  );
+
+  app.get(
+    "/invitations/:id/history",
+    { schema: { ...historySchema("invitation"), tags }, config: { permission: "invitation:read" } },
+    async ({ tenant, params, query }) => history(db, tenant, "invitation", params.id, query),
+  );
+};
+
+const changeInvitations: Routes<PlatformDeps> = (app, deps) => {
+  const { mutate } = deps;
 
   app.post(
     "/invitations",
@@ -92,8 +125,10 @@ const manageInvitations: Routes<PlatformDeps> = (app, deps) => {
       },
       config: { permission: "invitation:delete" },
     },
-    (request, reply) =>
-      mutate(request, reply, 204, (tx) => revokeInvitation(tx, deps, { id: request.params.id })),
+    (request, reply) => {
+      const which = { id: request.params.id, version: optionalVersion(request) };
+      return mutate(request, reply, 204, (tx) => revokeInvitation(tx, deps, which));
+    },
   );
 };
 
@@ -109,6 +144,7 @@ const acceptRoute: Routes<PlatformDeps> = (app, deps) => {
       },
       config: {
         permission: "account:use",
+        idempotent: true,
         rateLimit: "auth",
         errors: [
           identityErrors.invalid_invitation,
@@ -117,9 +153,13 @@ const acceptRoute: Routes<PlatformDeps> = (app, deps) => {
         ],
       },
     },
-    (request) => {
+    async (request, reply) => {
       const { principal, body } = request;
-      return joinTenant(deps, { principal, ...body, client: clientOf(request) });
+      const repeat = repeatOf(request, body);
+      const input = { principal, ...body, client: clientOf(request), repeat };
+      const { answer, replayed } = await joinTenant(deps, input);
+      if (replayed) reply.header("idempotent-replayed", "true");
+      return answer;
     },
   );
 };

@@ -27,6 +27,8 @@ test("a platform admin lists, retries and deletes jobs of all tenants, audited",
     [job.task, job.tenantId, job.lastError, job.state],
     ["test.one", acme.id, "it broke", "failed"],
   );
+  const [waiting] = (await list("state=waiting")).items;
+  assert.deepEqual([waiting.attempts, waiting.maxAttempts], [0, 10], "as its task allows");
   assert.equal("payload" in job, false);
   const first = await list("limit=2&task=test.two");
   assert.deepEqual([first.items.length, first.nextCursor], [2, null]);
@@ -40,6 +42,20 @@ test("a platform admin lists, retries and deletes jobs of all tenants, audited",
   assert.equal((await admin.delete(`/admin/jobs/${job.id}`)).status, 404);
   assert.equal((await admin.post("/admin/jobs/999999/retry")).status, 404);
   assert.equal((await admin.post("/admin/jobs/x/retry")).status, 422);
+  await withClient(app.ownerUrl, (owner) =>
+    owner.query(
+      `update graphile_worker._private_jobs set locked_at = now(), locked_by = 'busy'
+        where id = $1`,
+      [next.items[0].id],
+    ),
+  );
+  for (const answer of [
+    await admin.post(`/admin/jobs/${next.items[0].id}/retry`),
+    await admin.delete(`/admin/jobs/${next.items[0].id}`),
+  ]) {
+    assert.deepEqual([answer.status, answer.body.code], [409, "ERR_REQUEST_CONFLICT"]);
+    assert.match(answer.body.detail, /is running/);
+  }
   const { items } = (await admin.get("/audit?resource=job")).body;
   assert.deepEqual(
     items.map(({ action }: { action: string }) => action),

@@ -1,5 +1,6 @@
 import { audit } from "#kernel/audit/audit.ts";
 import { requestErrors } from "#kernel/errors.ts";
+import type { Changed } from "#kernel/jobs/admin.ts";
 import { decodeCursor, page } from "#kernel/http/cursor.ts";
 import { NoContent } from "#kernel/http/schemas.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
@@ -7,7 +8,19 @@ import type { Routes } from "#kernel/service.ts";
 import { ByJobId, JobPage, JobQuery } from "../schemas/jobs.ts";
 
 const tags = ["administration"];
-const running = "A job that is running answers 404: it can't be changed now.";
+const running = "A job that is running answers 409: it can't be changed now.";
+
+/** Throws where the job could not be changed. */
+function assertDone(id: string, changed: Changed): void {
+  if (changed === "running") {
+    const detail = `Job ${id} is running: ask again when this attempt has ended.`;
+    throw requestErrors.conflict({ detail });
+  }
+  if (changed === "gone") {
+    const detail = `There is no job ${id}: a job that has ended well is not kept.`;
+    throw requestErrors.not_found({ detail });
+  }
+}
 
 /** Background jobs of all tenants. */
 export const jobRoutes: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
@@ -34,7 +47,7 @@ export const jobRoutes: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
     {
       schema: {
         summary: "Retry a job",
-        description: `It starts anew with all its attempts. ${running}`,
+        description: `It starts anew, with as many attempts as it had. ${running}`,
         tags,
         params: ByJobId,
         response: { 204: NoContent },
@@ -44,7 +57,7 @@ export const jobRoutes: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
     (request, reply) =>
       mutate(request, reply, 204, async (tx) => {
         const { id } = request.params;
-        if (!(await jobs.retry(id))) throw requestErrors.not_found();
+        assertDone(id, await jobs.retry(id));
         audit(tx, { action: "job.retry", resource: { type: "job", id } });
       }),
   );
@@ -64,7 +77,7 @@ export const jobRoutes: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
     (request, reply) =>
       mutate(request, reply, 204, async (tx) => {
         const { id } = request.params;
-        if (!(await jobs.delete(id))) throw requestErrors.not_found();
+        assertDone(id, await jobs.delete(id));
         audit(tx, { action: "job.delete", resource: { type: "job", id } });
       }),
   );

@@ -1,6 +1,7 @@
 import { accessErrors } from "#kernel/access/errors.ts";
 import { page } from "#kernel/http/cursor.ts";
 import { expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { history, historySchema } from "#kernel/http/history.ts";
 import { ById, NoContent } from "#kernel/http/schemas.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
 import {
@@ -54,9 +55,15 @@ const readMembers: Routes<PlatformDeps> = (app, { db }) => {
     },
     async (request, reply) => {
       const { tenant, params } = request;
-      const member = await db.inTenant(tenant, (tx) => findMember(tx, params.id.toLowerCase()));
+      const member = await db.inTenant(tenant, (tx) => findMember(tx, params.id));
       return sendFound(request, reply, member);
     },
+  );
+
+  app.get(
+    "/members/:id/history",
+    { schema: { ...historySchema("member"), tags }, config: { permission: "member:read" } },
+    async ({ tenant, params, query }) => history(db, tenant, "member", params.id, query),
   );
 };
 
@@ -117,7 +124,7 @@ const changeMembers: Routes<PlatformDeps> = (app, deps) => {
     },
     (request, reply) => {
       const { params, body: change, principal } = request;
-      const id = params.id.toLowerCase();
+      const id = params.id;
       const version = expectedVersion(request);
       const holder = principal.permissions;
       return mutate(request, reply, 200, (tx) =>
@@ -137,7 +144,7 @@ const changeMembers: Routes<PlatformDeps> = (app, deps) => {
     },
     (request, reply) => {
       const { params, principal } = request;
-      const id = params.id.toLowerCase();
+      const id = params.id;
       const version = optionalVersion(request);
       const holder = principal.permissions;
       return mutate(request, reply, 204, (tx) => removeMember(tx, deps, { id, version, holder }));

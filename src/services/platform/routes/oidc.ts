@@ -66,6 +66,7 @@ export const oidcRoutes: Routes<PlatformDeps> = (app, deps) => {
           identityErrors.sso_off,
           identityErrors.sso_failed,
           identityErrors.sso_email_taken,
+          identityErrors.invalid_email,
           identityErrors.no_tenant,
           identityErrors.sso_unavailable,
         ],

@@ -1,6 +1,7 @@
 import { accessErrors } from "#kernel/access/errors.ts";
 import { decodeCursor, page } from "#kernel/http/cursor.ts";
 import { expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { history, historySchema } from "#kernel/http/history.ts";
 import { ListQuery, NoContent } from "#kernel/http/schemas.ts";
 import {
   createRole,
@@ -54,6 +55,15 @@ const readRoles: Routes<PlatformDeps> = (app, { db }) => {
       const role = await db.inTenant(tenant, (tx) => findRole(tx, params.name));
       return sendFound(request, reply, role);
     },
+  );
+
+  app.get(
+    "/roles/:name/history",
+    {
+      schema: { ...historySchema("role"), tags, params: ByRole },
+      config: { permission: "role:read" },
+    },
+    async ({ tenant, params, query }) => history(db, tenant, "role", params.name, query),
   );
 };
 

@@ -1,11 +1,12 @@
 import { decodeCursor, page } from "#kernel/http/cursor.ts";
+import { optionalVersion, sendFound } from "#kernel/http/etag.ts";
 import { ById, ListQuery, NoContent } from "#kernel/http/schemas.ts";
 import { assertPerson } from "#kernel/identity/accounts.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
-import { endSession, listSessions } from "#kernel/identity/sessions.ts";
+import { findOwnSession, listSessions, revokeOwnSession } from "#kernel/identity/sessions.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
-import { SessionPage } from "../schemas/sessions.ts";
+import { Session, SessionPage } from "../schemas/sessions.ts";
 
 const tags = ["authentication"];
 
@@ -38,6 +39,25 @@ export const sessionRoutes: Routes<PlatformDeps> = (app, deps) => {
     },
   );
 
+  app.get(
+    "/auth/sessions/:id",
+    {
+      schema: {
+        summary: "Get one of one's live sessions",
+        tags,
+        params: ById,
+        response: { 200: Session },
+      },
+      config: { permission: "account:use", errors: [identityErrors.users_only] },
+    },
+    async (request, reply) => {
+      const { userId, sessionId } = assertPerson(request.principal);
+      const which = { userId, id: request.params.id };
+      const row = await deps.db.inTenant(request.tenant, (tx) => findOwnSession(tx, deps, which));
+      return sendFound(request, reply, row && { ...row, current: row.id === sessionId });
+    },
+  );
+
   app.delete(
     "/auth/sessions/:id",
     {
@@ -51,10 +71,8 @@ export const sessionRoutes: Routes<PlatformDeps> = (app, deps) => {
     },
     (request, reply) => {
       const { userId } = assertPerson(request.principal);
-      const which = { userId, sessionId: request.params.id, because: "revoked" as const };
-      return deps.mutate(request, reply, 204, async (tx) => {
-        return (await endSession(tx, deps, which)) === null ? null : undefined;
-      });
+      const which = { userId, id: request.params.id, version: optionalVersion(request) };
+      return deps.mutate(request, reply, 204, (tx) => revokeOwnSession(tx, deps, which));
     },
   );
 };

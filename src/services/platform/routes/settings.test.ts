@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Type } from "typebox";
-import { defineErrors } from "#kernel/errors.ts";
+import { defineErrors, requestErrors } from "#kernel/errors.ts";
 import { defineService } from "#kernel/service.ts";
 import { startTestApp } from "#kernel/testing.ts";
 import { platform } from "../service.ts";
@@ -122,6 +122,32 @@ test("limits are a platform admin's to change, and a tenant's to see", async (t)
   assert.equal(settings.peek(await tenant("ada"), "platform.requests_per_minute"), 120);
   const limited = await as("ada", "user").get("/tenant/settings");
   assert.match(limited.headers["ratelimit-policy"] ?? "", /q=120/);
+});
+
+// Guards against what hangs on a setting being told too late, too often, or of what never held.
+test("whoever declares a setting is told of its changes, and may refuse them", async (t) => {
+  const told: unknown[] = [];
+  const changed = async (_tx: unknown, value: unknown) => {
+    told.push(value);
+    if (value === 13) throw requestErrors.conflict({ detail: "Not thirteen." });
+  };
+  const budget = { title: "Cents a month", schema: Type.Integer({ minimum: 0 }), changed };
+  const watching = defineService({ ...models, settings: { ...models.settings, budget } });
+  const { as } = await startTestApp(t, { services: [platform, watching] });
+  const client = as("ada", "tenant_admin");
+  const put = async (settings: object) => {
+    const { headers } = await client.get("/tenant/settings");
+    return client.put("/tenant/settings", { settings }, { "if-match": headers["etag"] as string });
+  };
+  await put({ "models.provider": "openai" });
+  await put({ "models.budget": 5 });
+  await put({ "models.budget": 5, "models.provider": "openai" });
+  const refused = await put({ "models.budget": 13, "models.provider": "anthropic" });
+  assert.deepEqual([refused.status, refused.body.detail], [409, "Not thirteen."]);
+  const { settings } = (await client.get("/tenant/settings")).body;
+  assert.deepEqual([settings["models.budget"], settings["models.provider"]], [5, "openai"]);
+  await put({});
+  assert.deepEqual(told, [5, 13, null]);
 });
 
 // Guards against one tenant's settings that show through at another's.

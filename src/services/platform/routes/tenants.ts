@@ -1,5 +1,6 @@
 import { page } from "#kernel/http/cursor.ts";
 import { expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { history, historySchema } from "#kernel/http/history.ts";
 import { ById, ListQuery, NoContent } from "#kernel/http/schemas.ts";
 import {
   createTenant,
@@ -11,12 +12,17 @@ import {
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
 import { tenancyErrors } from "#kernel/tenancy/errors.ts";
+import { thePlatform } from "#kernel/tenancy/types.ts";
 import { NewTenant, Tenant, TenantChanges, TenantPage } from "../schemas/tenants.ts";
 import { afterOf } from "./sessions.ts";
 
 const tags = ["administration"];
 
-const slugErrors = [tenancyErrors.slug_taken, tenancyErrors.invalid_slug];
+const slugErrors = [
+  tenancyErrors.slug_taken,
+  tenancyErrors.reserved_slug,
+  tenancyErrors.invalid_slug,
+];
 
 /** All tenants, for platform admins. */
 export const tenantRoutes: Routes<PlatformDeps> = (app, deps) => {
@@ -53,6 +59,19 @@ const readTenants: Routes<PlatformDeps> = (app, { db }) => {
       const tenant = await db.inPlatform((tx) => findTenant(tx, request.params.id));
       return sendFound(request, reply, tenant);
     },
+  );
+
+  app.get(
+    "/tenants/:id/history",
+    {
+      schema: {
+        ...historySchema("tenant"),
+        description: "From the platform's own audit, which outlives the tenant's.",
+        tags,
+      },
+      config: { permission: "tenant:read" },
+    },
+    async ({ params, query }) => history(db, thePlatform, "tenant", params.id, query),
   );
 };
 
@@ -94,7 +113,7 @@ const changeTenants: Routes<PlatformDeps> = (app, deps) => {
     },
     (request, reply) => {
       const { params, body: change } = request;
-      const id = params.id.toLowerCase();
+      const id = params.id;
       const version = expectedVersion(request);
       return mutate(request, reply, 200, (tx) => updateTenant(tx, deps, { id, version, change }));
     },
@@ -104,7 +123,10 @@ const changeTenants: Routes<PlatformDeps> = (app, deps) => {
     "/tenants/:id",
     {
       schema: {
-        summary: "Take a tenant out of use for good",
+        summary: "Delete a tenant for good",
+        description:
+          "Nobody acts in it from now on. A minute later all that it had is erased, also its " +
+          "audit: export before what has to be kept. Who may come back is made inactive.",
         tags,
         params: ById,
         response: { 204: NoContent },
@@ -112,7 +134,7 @@ const changeTenants: Routes<PlatformDeps> = (app, deps) => {
       config: { permission: "tenant:delete" },
     },
     (request, reply) => {
-      const id = request.params.id.toLowerCase();
+      const id = request.params.id;
       const version = optionalVersion(request);
       return mutate(request, reply, 204, (tx) => deleteTenant(tx, deps, { id, version }));
     },

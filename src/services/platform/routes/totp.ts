@@ -1,7 +1,12 @@
 import { NoContent } from "#kernel/http/schemas.ts";
 import { assertPerson } from "#kernel/identity/accounts.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
-import { confirmTotp, disableTotp, enrollTotp } from "#kernel/identity/second-factor.ts";
+import {
+  confirmTotp,
+  countGuess,
+  disableTotp,
+  enrollTotp,
+} from "#kernel/identity/second-factor.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
 import { RecoveryCodes, TotpConfirmation, TotpEnrollment, TotpRemoval } from "../schemas/totp.ts";
@@ -52,14 +57,18 @@ const setUpRoutes: Routes<PlatformDeps> = (app, deps) => {
           identityErrors.totp_enabled,
           identityErrors.totp_not_enrolled,
           identityErrors.totp_invalid,
+          identityErrors.too_many_attempts,
           identityErrors.users_only,
         ],
       },
     },
     (request, reply) => {
-      const { userId } = assertPerson(request.principal);
-      const { code } = request.body;
-      return deps.mutate(request, reply, 200, (tx) => confirmTotp(tx, deps, { userId, code }));
+      const { principal, body } = request;
+      const { userId } = assertPerson(principal);
+      const { code } = body;
+      return countGuess(deps, { principal, client: clientOf(request) }, (attempt) =>
+        deps.mutate(request, reply, 200, (tx) => confirmTotp(tx, deps, { userId, code, attempt })),
+      );
     },
   );
 };

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { emit } from "#kernel/events/emit.ts";
 import { startTestApp } from "#kernel/testing.ts";
 import { eventually, startReceiver } from "#kernel/testing/events.ts";
+import { telling } from "../fixture.ts";
 import { platform } from "../service.ts";
+
+const services = [platform, telling("order.created", "order.updated")];
 
 const nobody = "0198f2d4-0000-7000-8000-0000000000ff";
 
@@ -11,7 +14,7 @@ const nobody = "0198f2d4-0000-7000-8000-0000000000ff";
 test("a webhook is made, read, changed, rotated and deleted", async (t) => {
   const receiver = await startReceiver(t);
   const house = await startTestApp(t, {
-    services: [platform],
+    services,
     env: { PLIMSOLL_ALLOW_PRIVATE_HOSTS: receiver.host },
   });
   const admin = house.as("acme");
@@ -49,11 +52,15 @@ test("a webhook is made, read, changed, rotated and deleted", async (t) => {
 
 // Guards against webhooks into the operator's network, and input that is taken and can't work.
 test("bad webhooks are refused with what is wrong", async (t) => {
-  const house = await startTestApp(t, { services: [platform] });
+  const env = { PLIMSOLL_ALLOW_PRIVATE_HOSTS: "127.0.0.1:9" };
+  const house = await startTestApp(t, { services, env });
   const admin = house.as("acme");
   const code = async (body: unknown) => (await admin.post("/webhooks", body)).body.code;
   const good = { url: "https://192.0.2.1/", events: ["order.*"] };
-  assert.equal(await code({ ...good, url: "http://127.0.0.1/" }), "ERR_OUTGOING_PRIVATE_ADDRESS");
+  const inside = (await admin.post("/webhooks", { ...good, url: "http://127.0.0.1/" })).body;
+  assert.equal(inside.code, "ERR_OUTGOING_PRIVATE_ADDRESS");
+  assert.match(inside.detail, /127\.0\.0\.1/);
+  assert.equal("host" in inside, false, "a problem has no members that are not documented");
   assert.equal(
     await code({ ...good, url: "http://169.254.169.254/" }),
     "ERR_OUTGOING_PRIVATE_ADDRESS",
@@ -61,14 +68,62 @@ test("bad webhooks are refused with what is wrong", async (t) => {
   assert.equal(await code({ ...good, url: "ftp://example.com/" }), "ERR_OUTGOING_BAD_URL");
   assert.equal(await code({ ...good, url: "nonsense" }), "ERR_REQUEST_INVALID");
   assert.equal(await code({ ...good, events: [] }), "ERR_REQUEST_INVALID");
+  const url = "http://127.0.0.1:9/";
+  const slip = await admin.post("/webhooks", { url, events: ["order.*", "order.craeted"] });
+  assert.deepEqual([slip.status, slip.body.code], [422, "ERR_EVENTS_UNKNOWN_TYPE"]);
+  assert.deepEqual(slip.body.errors[0].path, "/events/1");
+  assert.match(slip.body.detail, /near it are order.created/);
+  const { id } = (await admin.post("/webhooks", { url, events: ["order.*"] })).body;
+  const changed = await admin.patch(`/webhooks/${id}`, { events: ["x.*"] }, { "if-match": '"1"' });
+  assert.equal(changed.body.code, "ERR_EVENTS_UNKNOWN_TYPE");
   assert.equal(await code({ ...good, secret: "mine" }), "ERR_REQUEST_INVALID");
+});
+
+// Guards against an action on a webhook that has become another one since it was looked at.
+test("actions on a webhook accept If-Match, and refuse a lost race", async (t) => {
+  const env = { PLIMSOLL_ALLOW_PRIVATE_HOSTS: "127.0.0.1:9" };
+  const house = await startTestApp(t, { services, env });
+  const admin = house.as("acme");
+  const hook = { url: "http://127.0.0.1:9/", events: ["order.*"] };
+  const { id } = (await admin.post("/webhooks", hook)).body;
+  await admin.patch(`/webhooks/${id}`, { description: "new" }, { "if-match": '"1"' });
+  const range = { from: "2020-01-01T00:00:00Z", to: "2999-01-01T00:00:00Z" };
+  const actions = [
+    ["ping", undefined],
+    ["replay", range],
+    ["rotate-secret", { overlapHours: 1 }],
+    [`deliveries/${nobody}/replay`, undefined],
+  ] as const;
+  const document = (await admin.get("/openapi.json")).body;
+  for (const [action, body] of actions) {
+    const act = (headers = {}) => admin.post(`/webhooks/${id}/${action}`, body, headers);
+    const stale = await act({ "if-match": '"1"' });
+    assert.deepEqual(
+      [stale.status, stale.body.code],
+      [412, "ERR_REQUEST_VERSION_CONFLICT"],
+      action,
+    );
+    const path = `/api/v1/webhooks/{id}/${action.replace(nobody, "{deliveryId}")}`;
+    const { parameters, responses } = document.paths[path].post;
+    assert.ok(
+      parameters.some(({ name }: { name: string }) => name === "If-Match"),
+      path,
+    );
+    assert.ok(responses["412"], path);
+  }
+  assert.equal(
+    (await admin.post(`/webhooks/${id}/ping`, undefined, { "if-match": '"2"' })).status,
+    204,
+  );
+  const good = await admin.post(`/webhooks/${id}/replay`, range, { "if-match": '"2"' });
+  assert.equal(good.status, 200);
 });
 
 // Guards against deliveries nobody can look at or have again.
 test("deliveries are listed with their attempts and can be replayed", async (t) => {
   const receiver = await startReceiver(t);
   const house = await startTestApp(t, {
-    services: [platform],
+    services,
     env: { PLIMSOLL_ALLOW_PRIVATE_HOSTS: receiver.host },
     config: { role: "all" },
   });

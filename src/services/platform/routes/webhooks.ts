@@ -1,5 +1,6 @@
 import type { Tx } from "#kernel/db/types.ts";
 import { requestErrors } from "#kernel/errors.ts";
+import { eventErrors } from "#kernel/events/catalogue.ts";
 import * as store from "#kernel/events/webhook-store.ts";
 import * as webhooks from "#kernel/events/webhooks.ts";
 import { decodeCursor, page } from "#kernel/http/cursor.ts";
@@ -7,6 +8,7 @@ import { current, expectedVersion, optionalVersion, sendFound } from "#kernel/ht
 import { history, historySchema } from "#kernel/http/history.ts";
 import { ById, ListQuery, NoContent } from "#kernel/http/schemas.ts";
 import { outgoingErrors } from "#kernel/resilience/outgoing-errors.ts";
+import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
 import * as schemas from "../schemas/webhooks.ts";
 
@@ -15,7 +17,7 @@ const urlErrors = [
   outgoingErrors.bad_url,
   outgoingErrors.private_address,
   outgoingErrors.unreachable,
-  webhooks.webhookErrors.bad_event_type,
+  eventErrors.unknown_type,
 ];
 
 /** An endpoint as it is shown: of its secret the last four characters. */
@@ -27,7 +29,7 @@ const locked = async (tx: Tx, id: string, version: number | null = null) =>
   current(await store.selectEndpoint(tx, id, true), version);
 
 /** Where a tenant's events are sent to. */
-export const webhookRoutes: Routes = (app, deps) => {
+export const webhookRoutes: Routes<PlatformDeps> = (app, deps) => {
   readRoutes(app, deps);
   changeRoutes(app, deps);
   secretRoutes(app, deps);
@@ -75,7 +77,7 @@ const readRoutes: Routes = (app, { db }) => {
   );
 };
 
-const changeRoutes: Routes = (app, deps) => {
+const changeRoutes: Routes<PlatformDeps> = (app, deps) => {
   const { mutate, outgoing } = deps;
   app.post(
     "/webhooks",
@@ -138,7 +140,7 @@ const changeRoutes: Routes = (app, deps) => {
   );
 };
 
-const secretRoutes: Routes = (app, deps) => {
+const secretRoutes: Routes<PlatformDeps> = (app, deps) => {
   const { mutate } = deps;
   app.post(
     "/webhooks/:id/rotate-secret",
@@ -151,7 +153,7 @@ const secretRoutes: Routes = (app, deps) => {
         body: schemas.SecretRotation,
         response: { 200: schemas.WebhookWithSecret },
       },
-      config: { permission: "webhook:update", secretAnswer: true },
+      config: { permission: "webhook:update", acceptsIfMatch: true, secretAnswer: true },
     },
     (request, reply) =>
       mutate(request, reply, 200, async (tx) => {
@@ -170,11 +172,12 @@ const secretRoutes: Routes = (app, deps) => {
         params: ById,
         response: { 204: NoContent },
       },
-      config: { permission: "webhook:update" },
+      config: { permission: "webhook:update", acceptsIfMatch: true },
     },
     (request, reply) =>
       mutate(request, reply, 204, async (tx) => {
-        webhooks.pingEndpoint(tx, await locked(tx, request.params.id));
+        const found = await locked(tx, request.params.id, optionalVersion(request));
+        webhooks.pingEndpoint(tx, found);
       }),
   );
 };
@@ -224,7 +227,7 @@ const deliveryRoutes: Routes = (app, { db }) => {
   );
 };
 
-const replayRoutes: Routes = (app, deps) => {
+const replayRoutes: Routes<PlatformDeps> = (app, deps) => {
   const { mutate } = deps;
   app.post(
     "/webhooks/:id/deliveries/:deliveryId/replay",
@@ -235,12 +238,13 @@ const replayRoutes: Routes = (app, deps) => {
         params: schemas.ByDelivery,
         response: { 200: schemas.Delivery },
       },
-      config: { permission: "webhook:update" },
+      config: { permission: "webhook:update", acceptsIfMatch: true },
     },
     (request, reply) =>
       mutate(request, reply, 200, async (tx) => {
         const { id, deliveryId } = request.params;
-        return webhooks.replayDelivery(tx, deps, await locked(tx, id), deliveryId);
+        const found = await locked(tx, id, optionalVersion(request));
+        return webhooks.replayDelivery(tx, deps, found, deliveryId);
       }),
   );
 
@@ -255,11 +259,12 @@ const replayRoutes: Routes = (app, deps) => {
         body: schemas.ReplayRange,
         response: { 200: schemas.Replayed },
       },
-      config: { permission: "webhook:update" },
+      config: { permission: "webhook:update", acceptsIfMatch: true },
     },
     (request, reply) =>
-      mutate(request, reply, 200, async (tx) =>
-        webhooks.replayRange(tx, deps, await locked(tx, request.params.id), request.body),
-      ),
+      mutate(request, reply, 200, async (tx) => {
+        const found = await locked(tx, request.params.id, optionalVersion(request));
+        return webhooks.replayRange(tx, deps, found, request.body);
+      }),
   );
 };

@@ -1,6 +1,5 @@
 import { Type } from "typebox";
-import { Id, pageOf, strict, Timestamp } from "#kernel/http/schemas.ts";
-import { OneLine } from "./auth.ts";
+import { Id, line, pageOf, strict, Timestamp, Version } from "#kernel/http/schemas.ts";
 
 export const Grants = Type.Array(Type.String({ maxLength: 100, examples: ["order:read"] }), {
   maxItems: 200,
@@ -15,13 +14,14 @@ const expiry = Type.Union([Timestamp, Type.Null()], {
 
 const members = {
   id: Id,
-  name: OneLine(200, "Nightly import"),
+  name: line(200, "What it is for.", "Nightly import"),
   lastFour: Type.String({ description: "Tells keys apart.", examples: ["x9Qk"] }),
   permissions: Grants,
   createdBy: Id,
   createdAt: Timestamp,
   expiresAt: expiry,
   lastUsedAt: Type.Union([Timestamp, Type.Null()], { description: "To the minute." }),
+  version: Version,
 };
 
 export const ApiKey = strict(members, { title: "ApiKey" });

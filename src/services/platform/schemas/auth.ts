@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { Id, strict } from "#kernel/http/schemas.ts";
+import { Id, line, strict } from "#kernel/http/schemas.ts";
 
 export const Email = Type.String({
   minLength: 3,
@@ -18,15 +18,8 @@ export const NewPassword = Type.String({
 
 const Password = Type.String({ maxLength: 1_024, examples: ["correct horse battery"] });
 
-/** Text without line breaks, and without blanks around it. */
-export const OneLine = (maxLength: number, example: string, description = "One line.") =>
-  Type.String({
-    minLength: 1,
-    maxLength,
-    pattern: "^\\S(.*\\S)?$",
-    description,
-    examples: [example],
-  });
+export const personName = line(200, "The person's name.", "Ada Lovelace");
+export const tenantName = line(200, "The tenant's name.", "Ada Ltd");
 
 export const Slug = Type.String({
   pattern: "^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$",
@@ -58,10 +51,10 @@ export const Registration = strict(
   {
     email: Email,
     password: NewPassword,
-    name: OneLine(200, "Ada Lovelace"),
+    name: personName,
     tenant: Type.Optional(
       strict(
-        { name: OneLine(200, "Ada Ltd"), slug: Type.Optional(Slug) },
+        { name: tenantName, slug: Type.Optional(Slug) },
         {
           description: "Makes a tenant, with you as its admin. Either this or an invitation.",
         },

@@ -7,7 +7,7 @@ export const EventsQuery = strict({
       pattern: "^[a-z0-9_.*]+(,[a-z0-9_.*]+){0,49}$",
       maxLength: 2_000,
       description: 'Event types, separated by commas: "order.created,shop.*". All without it.',
-      examples: ["order.*"],
+      examples: ["*"],
     }),
   ),
   after: Type.Optional(

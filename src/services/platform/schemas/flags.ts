@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { Id, strict } from "#kernel/http/schemas.ts";
+import { Id, strict, Version } from "#kernel/http/schemas.ts";
 
 const FlagName = Type.String({
   pattern: "^[a-z][a-z0-9_]{0,62}$",
@@ -27,6 +27,7 @@ export const Flag = strict(
       description: "Overrides for single tenants.",
       maxItems: 10_000,
     }),
+    version: Version,
   },
   { title: "Flag" },
 );

@@ -27,7 +27,9 @@ export const Job = strict(
     runAt: Timestamp,
     createdAt: Timestamp,
     lockedAt: Type.Union([Timestamp, Type.Null()]),
-    lastError: Type.Union([Type.String(), Type.Null()]),
+    lastError: Type.Union([Type.String(), Type.Null()], {
+      examples: ["The mail server did not answer within 10000 ms"],
+    }),
   },
   { title: "Job" },
 );

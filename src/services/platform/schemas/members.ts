@@ -1,6 +1,23 @@
 import { Type } from "typebox";
-import { Id, ListQuery, pageOf, strict, Timestamp, Version } from "#kernel/http/schemas.ts";
-import { Email, InvitationToken, NewPassword, OneLine, RoleName } from "./auth.ts";
+import {
+  changesOf,
+  Id,
+  ListQuery,
+  pageOf,
+  stamps,
+  strict,
+  Timestamp,
+  Version,
+} from "#kernel/http/schemas.ts";
+import {
+  Email,
+  InvitationToken,
+  NewPassword,
+  personName,
+  RoleName,
+  Slug,
+  tenantName,
+} from "./auth.ts";
 
 const active = Type.Boolean({ description: "False locks the person out.", examples: [true] });
 
@@ -11,9 +28,7 @@ export const Member = strict(
     name: Type.String({ examples: ["Ada Lovelace"] }),
     role: RoleName,
     active,
-    version: Version,
-    createdAt: Timestamp,
-    updatedAt: Timestamp,
+    ...stamps,
   },
   { title: "Member" },
 );
@@ -29,16 +44,16 @@ export const MemberQuery = strict({
 export const NewMember = strict(
   {
     email: Email,
-    name: OneLine(200, "Ada Lovelace"),
+    name: personName,
     password: NewPassword,
     role: Type.Optional(RoleName),
   },
   { title: "NewMember" },
 );
 
-export const MemberChanges = strict(
-  { role: Type.Optional(RoleName), active: Type.Optional(active) },
-  { title: "MemberChanges", minProperties: 1, examples: [{ role: "tenant_admin" }] },
+export const MemberChanges = changesOf(
+  { role: RoleName, active },
+  { title: "MemberChanges", examples: [{ role: "tenant_admin" }] },
 );
 
 const invitationMembers = {
@@ -46,6 +61,7 @@ const invitationMembers = {
   email: Email,
   role: RoleName,
   invitedBy: Id,
+  version: Version,
   createdAt: Timestamp,
   expiresAt: Timestamp,
 };
@@ -70,7 +86,7 @@ export const InvitationAcceptance = strict(
 
 export const JoinedTenant = strict(
   {
-    tenant: strict({ id: Id, slug: Type.String(), name: Type.String() }),
+    tenant: strict({ id: Id, slug: Slug, name: tenantName }),
     role: RoleName,
   },
   { title: "JoinedTenant" },

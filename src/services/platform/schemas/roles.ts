@@ -1,7 +1,6 @@
 import { Type } from "typebox";
-import { ListQuery, pageOf, strict, Timestamp, Version } from "#kernel/http/schemas.ts";
+import { changesOf, line, ListQuery, pageOf, stamps, strict } from "#kernel/http/schemas.ts";
 import { Grants } from "./api-keys.ts";
-import { OneLine } from "./auth.ts";
 
 const name = Type.String({
   pattern: "^[a-z][a-z0-9_]{1,39}$",
@@ -9,21 +8,18 @@ const name = Type.String({
   examples: ["clerk"],
 });
 
-const members = { name, title: OneLine(200, "Order clerk"), permissions: Grants };
+const members = { name, title: line(200, "For people.", "Order clerk"), permissions: Grants };
 
 export const ByRole = strict({ name });
 
-export const Role = strict(
-  { ...members, version: Version, createdAt: Timestamp, updatedAt: Timestamp },
-  { title: "Role" },
-);
+export const Role = strict({ ...members, ...stamps }, { title: "Role" });
 
 export const RolePage = pageOf(Role, { title: "RolePage" });
 export const NewRole = strict(members, { title: "NewRole" });
 
-export const RoleChanges = strict(
-  { title: Type.Optional(members.title), permissions: Type.Optional(Grants) },
-  { title: "RoleChanges", minProperties: 1, examples: [{ permissions: ["order:read"] }] },
+export const RoleChanges = changesOf(
+  { title: members.title, permissions: Grants },
+  { title: "RoleChanges", examples: [{ permissions: ["order:read"] }] },
 );
 
 export const Permission = strict(

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { Id, pageOf, strict, Timestamp } from "#kernel/http/schemas.ts";
+import { Id, pageOf, strict, Timestamp, Version } from "#kernel/http/schemas.ts";
 
 export const Session = strict(
   {
@@ -12,6 +12,7 @@ export const Session = strict(
     createdAt: Timestamp,
     lastUsedAt: Timestamp,
     expiresAt: Timestamp,
+    version: Version,
   },
   { title: "Session" },
 );

@@ -20,10 +20,11 @@ const Masked = (title: string) =>
 /** One schema of all settings that the services declare, as they are answered. */
 export function settingsAnswer(catalogue: SettingCatalogue) {
   const members: Record<string, TSchema> = {};
-  for (const [name, { title, schema, secret }] of Object.entries(catalogue)) {
+  for (const [name, { title, schema, default: value, secret }] of Object.entries(catalogue)) {
+    const examples = [value ?? null];
     members[name] = secret
       ? Masked(title)
-      : Type.Union([schema, Type.Null()], { description: title });
+      : Type.Union([schema, Type.Null()], { description: title, examples });
   }
   return strict(
     { settings: strict(members), version: Version, updatedAt: Timestamp },

@@ -43,7 +43,12 @@ const JsonWebKey = Type.Object(
     use: Type.String({ examples: ["sig"] }),
     crv: Type.String({ examples: ["Ed25519"] }),
     x: Type.String({ examples: ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"] }),
-    y: Type.Optional(Type.String({ description: "Of ES256 keys." })),
+    y: Type.Optional(
+      Type.String({
+        description: "Of ES256 keys.",
+        examples: ["x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"],
+      }),
+    ),
   },
   { title: "JsonWebKey" },
 );

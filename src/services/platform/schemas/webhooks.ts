@@ -1,5 +1,16 @@
 import { Type } from "typebox";
-import { Id, ListQuery, pageOf, strict, Timestamp, Version } from "#kernel/http/schemas.ts";
+import {
+  changesOf,
+  exampleId,
+  Id,
+  ListQuery,
+  newOf,
+  pageOf,
+  stamps,
+  strict,
+  text,
+  Timestamp,
+} from "#kernel/http/schemas.ts";
 
 const Url = Type.String({
   format: "uri",
@@ -11,47 +22,33 @@ const Types = Type.Array(Type.String({ maxLength: 100 }), {
   minItems: 1,
   maxItems: 50,
   description: 'Event types, all of a kind ("order.*") or all ("*").',
-  examples: [["order.*"]],
+  examples: [["*"]],
 });
-const Description = Type.String({ maxLength: 500, examples: ["Our warehouse"] });
+const Description = text(500, "For people.", "Our warehouse");
 const Maybe = <Schema extends ReturnType<typeof Type.String>>(schema: Schema) =>
   Type.Union([schema, Type.Null()]);
 
-export const NewWebhook = strict(
-  {
-    url: Url,
-    events: Types,
-    description: Type.Optional(Description),
-    active: Type.Optional(Type.Boolean({ examples: [true] })),
-  },
-  { title: "NewWebhook" },
-);
-
-export const WebhookChanges = strict(
-  {
-    url: Type.Optional(Url),
-    events: Type.Optional(Types),
-    description: Type.Optional(Description),
-    active: Type.Optional(Type.Boolean({ examples: [true] })),
-  },
-  { title: "WebhookChanges", minProperties: 1 },
-);
-
-const webhook = {
-  id: Id,
+const members = {
   url: Url,
   events: Types,
   description: Description,
-  active: Type.Boolean(),
+  active: Type.Boolean({ examples: [true] }),
+};
+
+export const NewWebhook = newOf(members, ["url", "events"], { title: "NewWebhook" });
+
+export const WebhookChanges = changesOf(members, { title: "WebhookChanges" });
+
+const webhook = {
+  id: Id,
+  ...members,
   disabledReason: Type.Union([Type.Enum(["gone", "failing"]), Type.Null()], {
     description: "Why it was switched off by itself: it answered 410, or failed for five days.",
     examples: [null],
   }),
   oldSecretUntil: Maybe(Timestamp),
   failingSince: Maybe(Timestamp),
-  version: Version,
-  createdAt: Timestamp,
-  updatedAt: Timestamp,
+  ...stamps,
 };
 
 export const Webhook = strict(
@@ -111,7 +108,10 @@ const delivery = {
   id: Id,
   endpointId: Id,
   event: strict({ id: Id, type: Type.String({ examples: ["order.created"] }) }),
-  resource: strict({ type: Type.String({ examples: ["order"] }), id: Type.String() }),
+  resource: strict({
+    type: Type.String({ examples: ["order"] }),
+    id: Type.String({ examples: [exampleId] }),
+  }),
   position: Type.Integer({ minimum: 1 }),
   state: State,
   attempts: Type.Integer({ minimum: 0, examples: [1] }),
@@ -119,7 +119,7 @@ const delivery = {
   createdAt: Timestamp,
   finishedAt: Maybe(Timestamp),
   lastStatus: Type.Union([Type.Integer(), Type.Null()], { examples: [200] }),
-  lastError: Maybe(Type.String()),
+  lastError: Type.Union([Type.String(), Type.Null()], { examples: [null] }),
 };
 
 export const Delivery = strict(delivery, { title: "WebhookDelivery" });
@@ -132,8 +132,10 @@ const Attempt = strict(
     at: Timestamp,
     status: Type.Union([Type.Integer(), Type.Null()], { examples: [200] }),
     latencyMs: Type.Integer({ minimum: 0, examples: [84] }),
-    error: Maybe(Type.String()),
-    responseExcerpt: Maybe(Type.String({ description: "The first 1024 characters." })),
+    error: Type.Union([Type.String(), Type.Null()], { examples: [null] }),
+    responseExcerpt: Maybe(
+      Type.String({ description: "The first 1024 characters.", examples: ["ok"] }),
+    ),
   },
   { title: "WebhookAttempt" },
 );

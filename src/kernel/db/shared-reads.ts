@@ -73,6 +73,7 @@ export function createSharedReads(options: SharedReadsOptions): SharedReads {
     const shuttle: Shuttle = { sinceTick: Number.POSITIVE_INFINITY };
     shuttles.add(shuttle);
     ticks.watch();
+    const sinceMs = clock.monotonicMs();
     let link: Link | null = null;
     try {
       link = await links.acquire("");
@@ -83,7 +84,11 @@ export function createSharedReads(options: SharedReadsOptions): SharedReads {
         if (link.broken || links.stats().waiting > 0) break;
       }
     } catch (error) {
-      for (const { reject } of nextGroup()) reject(error as Error);
+      for (const waiter of nextGroup()) {
+        // Whoever came after the failing began has not had a try.
+        const isLater = waiter.sinceMs > sinceMs;
+        if (!isLater || !queue.add(waiter.query.tenantId, waiter)) waiter.reject(error as Error);
+      }
     } finally {
       shuttles.delete(shuttle);
       ticks.unwatch();

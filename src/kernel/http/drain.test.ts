@@ -181,9 +181,9 @@ test("under load no request that was taken goes without its answer", async (t) =
     assert.equal(clean, true);
     assert.equal(answered, received);
     assert.ok(outcomes.good >= 200);
-    // Without keep-alive every request is a new connection, and one may meet the door as it closes:
-    // the system has then accepted it and this process has not.
-    assert.ok(outcomes.lost <= (keepAlive ? 0 : 1), JSON.stringify({ keepAlive, ...outcomes }));
+    // Without keep-alive every request is a new connection, and each of the 16 clients may meet the
+    // door as it closes, once: the system has then accepted it and this process has not.
+    assert.ok(outcomes.lost <= (keepAlive ? 0 : 16), JSON.stringify({ keepAlive, ...outcomes }));
   }
 });
 

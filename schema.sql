@@ -10,6 +10,92 @@ grant usage on schema platform to plimsoll_app;
 create sequence platform.event_position as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 1 cache 1;
 grant usage on sequence platform.event_position to plimsoll_app;
 
+create sequence platform.flag_version as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 2 cache 1;
+grant usage on sequence platform.flag_version to plimsoll_app;
+
+CREATE OR REPLACE FUNCTION orders.is_allergen_list(names text[])
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select names = array_remove(array[
+    case when 'gluten' = any (names) then 'gluten' end,
+    case when 'crustaceans' = any (names) then 'crustaceans' end,
+    case when 'eggs' = any (names) then 'eggs' end,
+    case when 'fish' = any (names) then 'fish' end,
+    case when 'peanuts' = any (names) then 'peanuts' end,
+    case when 'soybeans' = any (names) then 'soybeans' end,
+    case when 'milk' = any (names) then 'milk' end,
+    case when 'nuts' = any (names) then 'nuts' end,
+    case when 'celery' = any (names) then 'celery' end,
+    case when 'mustard' = any (names) then 'mustard' end,
+    case when 'sesame' = any (names) then 'sesame' end,
+    case when 'sulphites' = any (names) then 'sulphites' end,
+    case when 'lupin' = any (names) then 'lupin' end,
+    case when 'molluscs' = any (names) then 'molluscs' end
+  ], null)
+$function$;
+
+CREATE OR REPLACE FUNCTION orders.refuse_ledger_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op = 'DELETE' and platform.is_erasing() then
+    return null;
+  end if;
+  raise exception 'ledger entries are append-only' using errcode = 'restrict_violation';
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION orders.refuse_line_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'orders'
+AS $function$
+begin
+  if tg_op = 'DELETE' and platform.is_erasing() then
+    return null;
+  end if;
+  if exists (
+    select from changed c
+      left join sales_order o on o.tenant_id = c.tenant_id and o.id = c.order_id
+     where o.state is distinct from 'draft'
+  ) then
+    raise exception 'the lines of an order that is no draft do not change'
+      using errcode = 'check_violation', constraint = 'sales_order_line_fixed';
+  end if;
+  return null;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION orders.refuse_line_update()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'orders'
+AS $function$
+begin
+  if (select state from sales_order where tenant_id = old.tenant_id and id = old.order_id)
+    is distinct from 'draft'
+  then
+    raise exception 'the lines of an order that is no draft do not change'
+      using errcode = 'check_violation', constraint = 'sales_order_line_fixed';
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION orders.refuse_order_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'an order does not change like this (%, state % to %)',
+    tg_name, case when tg_op = 'UPDATE' then old.state end, new.state
+    using errcode = 'check_violation', constraint = tg_name;
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer)
  RETURNS void
  LANGUAGE plpgsql
@@ -68,18 +154,69 @@ $function$;
 revoke execute on function platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer) from public;
 grant execute on function platform.add_job(task text, payload jsonb, run_at timestamp with time zone, job_key text, queue text, max_attempts integer) to plimsoll_app;
 
+CREATE OR REPLACE FUNCTION platform.append_audit(p_tenant_id uuid, p_records jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  chains constant integer := 32;
+  own constant integer := pg_backend_pid() % chains;
+  lock_key constant bigint := hashtextextended(p_tenant_id::text, 20232) & -32;
+  at_chain integer;
+  head_seq bigint;
+  head_hash bytea;
+  record jsonb;
+  written platform.audit;
+begin
+  for tries in 0..chains loop
+    at_chain := (own + tries) % chains;
+    exit when tries < chains and pg_try_advisory_xact_lock(lock_key | at_chain);
+    if tries = chains then
+      perform pg_advisory_xact_lock(lock_key | at_chain);
+    end if;
+  end loop;
+  select h.seq, h.hash into head_seq, head_hash
+    from platform.audit_head h where h.tenant_id = p_tenant_id and h.chain = at_chain;
+  written.tenant_id := p_tenant_id;
+  written.chain := at_chain;
+  written.seq := coalesce(head_seq, 0);
+  written.hash := coalesce(head_hash, '\x');
+  for record in select value from jsonb_array_elements(p_records) loop
+    written.seq := written.seq + 1;
+    written.at := clock_timestamp();
+    written.id := platform.uuid_v7(written.at);
+    written.actor_kind := record #>> '{actor,kind}';
+    written.actor_id := record #>> '{actor,id}';
+    written.actor_user_id := record #>> '{actor,userId}';
+    written.actor_name := record #>> '{actor,name}';
+    written.action := record ->> 'action';
+    written.resource_type := record #>> '{resource,type}';
+    written.resource_id := record #>> '{resource,id}';
+    written.request_id := record ->> 'requestId';
+    written.before := nullif(record -> 'before', 'null');
+    written.after := nullif(record -> 'after', 'null');
+    written.hash := platform.audit_digest(written.hash, written);
+    insert into platform.audit values (written.*);
+  end loop;
+  if head_seq is null then
+    insert into platform.audit_head (tenant_id, chain, seq, hash)
+      values (p_tenant_id, at_chain, written.seq, written.hash);
+  else
+    update platform.audit_head h set seq = written.seq, hash = written.hash
+     where h.tenant_id = p_tenant_id and h.chain = at_chain;
+  end if;
+end
+$function$;
+revoke execute on function platform.append_audit(p_tenant_id uuid, p_records jsonb) from public;
+grant execute on function platform.append_audit(p_tenant_id uuid, p_records jsonb) to plimsoll_app;
+
 CREATE OR REPLACE FUNCTION platform.claim_idempotency_key(p_tenant_id uuid, p_principal text, p_key text)
  RETURNS void
  LANGUAGE plpgsql
- SET search_path TO 'pg_catalog'
 AS $function$
 begin
-  begin
-    perform pg_advisory_xact_lock(
-      hashtextextended(concat_ws(' ', p_tenant_id, p_principal, p_key), 20231));
-  exception when lock_not_available then
-    raise exception 'the key is taken by a transaction under way' using errcode = 'PLM02';
-  end;
+  perform pg_advisory_xact_lock(
+    hashtextextended(concat_ws(' ', p_tenant_id, p_principal, p_key), 20231));
   if exists (
     select from platform.idempotency
      where tenant_id = p_tenant_id and principal = p_principal and key = p_key
@@ -91,30 +228,42 @@ end $function$;
 revoke execute on function platform.claim_idempotency_key(p_tenant_id uuid, p_principal text, p_key text) from public;
 grant execute on function platform.claim_idempotency_key(p_tenant_id uuid, p_principal text, p_key text) to plimsoll_app;
 
+CREATE OR REPLACE FUNCTION platform.is_erasing()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  select coalesce(current_setting('plimsoll.erasing', true), '') = 'on'
+$function$;
+
 CREATE OR REPLACE FUNCTION platform.prune_audit(tenant uuid, older_than timestamp with time zone)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 declare
+  head record;
   last platform.audit;
-  removed bigint;
+  removed_of_chain bigint;
+  removed bigint := 0;
 begin
   perform set_config('app.tenant_id', tenant::text, true);
   perform set_config('plimsoll.audit_retention', 'on', true);
-  perform 1 from platform.audit_head where tenant_id = tenant for update;
-  select * into last from platform.audit
-   where tenant_id = tenant
-     and seq < coalesce(
-       (select min(seq) from platform.audit where tenant_id = tenant and at >= older_than),
-       (select seq + 1 from platform.audit_head where tenant_id = tenant))
-   order by seq desc limit 1;
-  if not found then
-    return 0;
-  end if;
-  update platform.audit_head set base_seq = last.seq, base_hash = last.hash
-   where tenant_id = tenant;
-  delete from platform.audit where tenant_id = tenant and seq <= last.seq;
-  get diagnostics removed = row_count;
+  for head in select * from platform.audit_head where tenant_id = tenant for update loop
+    select * into last from platform.audit
+     where tenant_id = tenant and chain = head.chain
+       and seq < coalesce(
+         (select min(seq) from platform.audit
+           where tenant_id = tenant and chain = head.chain and at >= older_than),
+         head.seq + 1)
+     order by seq desc limit 1;
+    continue when not found;
+    update platform.audit_head set base_seq = last.seq, base_hash = last.hash
+     where tenant_id = tenant and chain = head.chain;
+    delete from platform.audit
+     where tenant_id = tenant and chain = head.chain and seq <= last.seq;
+    get diagnostics removed_of_chain = row_count;
+    removed := removed + removed_of_chain;
+  end loop;
   perform set_config('plimsoll.audit_retention', '', true);
   return removed;
 end
@@ -138,13 +287,19 @@ CREATE OR REPLACE FUNCTION platform.uuid_v7()
  LANGUAGE sql
  PARALLEL SAFE
 AS $function$
+  select platform.uuid_v7(clock_timestamp())
+$function$;
+
+CREATE OR REPLACE FUNCTION platform.uuid_v7(moment timestamp with time zone)
+ RETURNS uuid
+ LANGUAGE sql
+ PARALLEL SAFE
+AS $function$
   select encode(
-    set_bit(set_bit(
-      overlay(uuid_send(gen_random_uuid())
-        placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-        from 1 for 6),
-      52, 1), 53, 1),
-    'hex')::uuid
+    substring(int8send(micros / 1000) from 3)
+      || substring(int4send((28672 + (micros % 1000) * 4096 / 1000)::integer) from 3)
+      || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid
+    from (select (extract(epoch from moment) * 1000000)::bigint as micros) as time
 $function$;
 
 CREATE OR REPLACE FUNCTION platform.uuid_v7_at(moment timestamp with time zone)
@@ -153,9 +308,67 @@ CREATE OR REPLACE FUNCTION platform.uuid_v7_at(moment timestamp with time zone)
  IMMUTABLE PARALLEL SAFE
 AS $function$
   select encode(
-    substring(int8send((extract(epoch from moment) * 1000)::bigint) from 3)
-      || '\x70008000000000000000'::bytea, 'hex')::uuid
+    substring(int8send(micros / 1000) from 3)
+      || substring(int4send((28672 + (micros % 1000) * 4096 / 1000)::integer) from 3)
+      || '\x8000000000000000'::bytea, 'hex')::uuid
+    from (select (extract(epoch from moment) * 1000000)::bigint as micros) as time
 $function$;
+
+create table orders.customer (
+  tenant_id uuid not null,
+  id uuid not null,
+  name text not null,
+  email text,
+  phone text,
+  allergen_restrictions text[] not null,
+  notes text not null,
+  active boolean not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint customer_pkey PRIMARY KEY (tenant_id, id),
+  constraint customer_allergen_restrictions_check CHECK (orders.is_allergen_list(allergen_restrictions)),
+  constraint customer_email_check CHECK ((((char_length(email) >= 3) AND (char_length(email) <= 254)) AND (email = btrim(email)))),
+  constraint customer_name_check CHECK ((((char_length(name) >= 1) AND (char_length(name) <= 200)) AND (name = btrim(name)))),
+  constraint customer_notes_check CHECK ((char_length(notes) <= 2000)),
+  constraint customer_phone_check CHECK ((((char_length(phone) >= 1) AND (char_length(phone) <= 40)) AND (phone = btrim(phone)))),
+  constraint customer_version_check CHECK ((version >= 1))
+);
+CREATE UNIQUE INDEX customer_email_taken ON orders.customer USING btree (tenant_id, lower(email));
+CREATE INDEX customer_of_phone ON orders.customer USING btree (tenant_id, phone, id);
+alter table orders.customer enable row level security;
+alter table orders.customer force row level security;
+create policy tenant_isolation on orders.customer as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on orders.customer to plimsoll_app;
+
+create table orders.ledger_entry (
+  tenant_id uuid not null,
+  id uuid not null,
+  order_id uuid,
+  currency text not null,
+  amount_minor bigint not null,
+  vat_rate text not null,
+  vat_minor bigint not null,
+  reference text not null,
+  created_at timestamp with time zone not null,
+  constraint ledger_entry_pkey PRIMARY KEY (tenant_id, id),
+  constraint ledger_entry_amount_minor_check CHECK (((amount_minor >= '-9007199254740991'::bigint) AND (amount_minor <= '9007199254740991'::bigint))),
+  constraint ledger_entry_check CHECK (((id >= platform.uuid_v7_at(created_at)) AND (id < platform.uuid_v7_at((created_at + '00:00:00.001'::interval))))),
+  constraint ledger_entry_check1 CHECK ((((vat_minor >= LEAST(amount_minor, (0)::bigint)) AND (vat_minor <= GREATEST(amount_minor, (0)::bigint))) AND ((vat_minor = 0) OR (vat_rate = ANY (ARRAY['reduced'::text, 'standard'::text]))))),
+  constraint ledger_entry_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint ledger_entry_reference_check CHECK (((char_length(reference) >= 1) AND (char_length(reference) <= 200))),
+  constraint ledger_entry_vat_rate_check CHECK ((vat_rate = ANY (ARRAY['zero'::text, 'reduced'::text, 'standard'::text, 'exempt'::text])))
+);
+CREATE INDEX ledger_entry_of_order ON orders.ledger_entry USING btree (tenant_id, order_id, id) WHERE (order_id IS NOT NULL);
+alter table orders.ledger_entry enable row level security;
+alter table orders.ledger_entry force row level security;
+create policy tenant_isolation on orders.ledger_entry as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+CREATE TRIGGER ledger_entry_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON orders.ledger_entry FOR EACH STATEMENT EXECUTE FUNCTION orders.refuse_ledger_change();
+grant select, insert on orders.ledger_entry to plimsoll_app;
 
 create table orders.product (
   tenant_id uuid not null,
@@ -173,63 +386,7 @@ create table orders.product (
   updated_at timestamp with time zone default now() not null,
   constraint product_pkey PRIMARY KEY (tenant_id, id),
   constraint product_sku_taken UNIQUE (tenant_id, sku),
-  constraint product_allergens_check CHECK ((allergens = array_remove(ARRAY[
-CASE
-    WHEN ('gluten'::text = ANY (allergens)) THEN 'gluten'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('crustaceans'::text = ANY (allergens)) THEN 'crustaceans'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('eggs'::text = ANY (allergens)) THEN 'eggs'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('fish'::text = ANY (allergens)) THEN 'fish'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('peanuts'::text = ANY (allergens)) THEN 'peanuts'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('soybeans'::text = ANY (allergens)) THEN 'soybeans'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('milk'::text = ANY (allergens)) THEN 'milk'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('nuts'::text = ANY (allergens)) THEN 'nuts'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('celery'::text = ANY (allergens)) THEN 'celery'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('mustard'::text = ANY (allergens)) THEN 'mustard'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('sesame'::text = ANY (allergens)) THEN 'sesame'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('sulphites'::text = ANY (allergens)) THEN 'sulphites'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('lupin'::text = ANY (allergens)) THEN 'lupin'::text
-    ELSE NULL::text
-END,
-CASE
-    WHEN ('molluscs'::text = ANY (allergens)) THEN 'molluscs'::text
-    ELSE NULL::text
-END], NULL::text))),
+  constraint product_allergens_check CHECK (orders.is_allergen_list(allergens)),
   constraint product_ingredients_check CHECK ((char_length(ingredients) <= 2000)),
   constraint product_price_minor_check CHECK (((price_minor >= 0) AND (price_minor <= '9007199254740991'::bigint))),
   constraint product_sku_check CHECK ((((char_length(sku) >= 1) AND (char_length(sku) <= 100)) AND (sku = btrim(sku)))),
@@ -244,6 +401,97 @@ create policy tenant_isolation on orders.product as permissive for all to public
   using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
   with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
 grant select, insert, update, delete on orders.product to plimsoll_app;
+
+create table orders.sales_order (
+  tenant_id uuid not null,
+  id uuid not null,
+  number text not null,
+  shop_id uuid not null,
+  customer_id uuid,
+  customer_name text,
+  customer_email text,
+  customer_phone text,
+  notes text not null,
+  state text not null,
+  currency text not null,
+  net_minor bigint not null,
+  vat_minor bigint not null,
+  total_minor bigint not null,
+  allergen_warnings jsonb not null,
+  acknowledged_allergens boolean not null,
+  owner_id text not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint sales_order_pkey PRIMARY KEY (tenant_id, id),
+  constraint sales_order_number_taken UNIQUE (tenant_id, number),
+  constraint sales_order_allergen_warnings_check CHECK ((jsonb_typeof(allergen_warnings) = 'array'::text)),
+  constraint sales_order_check CHECK (((id >= platform.uuid_v7_at(created_at)) AND (id < platform.uuid_v7_at((created_at + '00:00:00.001'::interval))))),
+  constraint sales_order_check1 CHECK (((net_minor + vat_minor) = total_minor)),
+  constraint sales_order_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint sales_order_customer_email_check CHECK (((char_length(customer_email) >= 3) AND (char_length(customer_email) <= 254))),
+  constraint sales_order_customer_name_check CHECK (((char_length(customer_name) >= 1) AND (char_length(customer_name) <= 200))),
+  constraint sales_order_customer_phone_check CHECK (((char_length(customer_phone) >= 1) AND (char_length(customer_phone) <= 40))),
+  constraint sales_order_net_minor_check CHECK ((net_minor >= 0)),
+  constraint sales_order_notes_check CHECK ((char_length(notes) <= 2000)),
+  constraint sales_order_number_check CHECK ((number ~ '^[0-9]{6}-[0-9A-HJKMNP-TV-Z]{5}$'::text)),
+  constraint sales_order_owner_id_check CHECK ((owner_id <> ''::text)),
+  constraint sales_order_state_check CHECK ((state = ANY (ARRAY['draft'::text, 'pending'::text, 'confirmed'::text, 'preparing'::text, 'ready'::text, 'completed'::text, 'cancelled'::text]))),
+  constraint sales_order_total_minor_check CHECK (((total_minor >= 0) AND (total_minor <= '9007199254740991'::bigint))),
+  constraint sales_order_vat_minor_check CHECK ((vat_minor >= 0)),
+  constraint sales_order_version_check CHECK ((version >= 1))
+);
+CREATE INDEX sales_order_completed ON orders.sales_order USING btree (tenant_id, updated_at) INCLUDE (currency, net_minor, vat_minor, total_minor, shop_id, owner_id) WHERE (state = 'completed'::text);
+CREATE INDEX sales_order_of_customer ON orders.sales_order USING btree (tenant_id, customer_id, id) WHERE (customer_id IS NOT NULL);
+CREATE INDEX sales_order_of_owner ON orders.sales_order USING btree (tenant_id, owner_id, id);
+CREATE INDEX sales_order_of_shop ON orders.sales_order USING btree (tenant_id, shop_id, id);
+CREATE INDEX sales_order_of_state ON orders.sales_order USING btree (tenant_id, state, id);
+alter table orders.sales_order enable row level security;
+alter table orders.sales_order force row level security;
+create policy tenant_isolation on orders.sales_order as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+CREATE TRIGGER sales_order_agreed BEFORE UPDATE ON orders.sales_order FOR EACH ROW WHEN ((((((new.id IS DISTINCT FROM old.id) OR (new.number IS DISTINCT FROM old.number)) OR (new.owner_id IS DISTINCT FROM old.owner_id)) OR (new.created_at IS DISTINCT FROM old.created_at)) OR ((old.state <> 'draft'::text) AND ((((((new.shop_id IS DISTINCT FROM old.shop_id) OR (new.customer_id IS DISTINCT FROM old.customer_id)) OR (new.currency IS DISTINCT FROM old.currency)) OR (new.net_minor IS DISTINCT FROM old.net_minor)) OR (new.vat_minor IS DISTINCT FROM old.vat_minor)) OR (new.total_minor IS DISTINCT FROM old.total_minor))))) EXECUTE FUNCTION orders.refuse_order_change();
+CREATE TRIGGER sales_order_begins BEFORE INSERT ON orders.sales_order FOR EACH ROW WHEN ((new.state <> 'draft'::text)) EXECUTE FUNCTION orders.refuse_order_change();
+CREATE TRIGGER sales_order_moves BEFORE UPDATE ON orders.sales_order FOR EACH ROW WHEN (((old.state <> new.state) AND (((((((((((old.state <> 'draft'::text) OR (new.state <> 'pending'::text)) AND ((old.state <> 'draft'::text) OR (new.state <> 'cancelled'::text))) AND ((old.state <> 'pending'::text) OR (new.state <> 'confirmed'::text))) AND ((old.state <> 'pending'::text) OR (new.state <> 'cancelled'::text))) AND ((old.state <> 'confirmed'::text) OR (new.state <> 'preparing'::text))) AND ((old.state <> 'confirmed'::text) OR (new.state <> 'cancelled'::text))) AND ((old.state <> 'preparing'::text) OR (new.state <> 'ready'::text))) AND ((old.state <> 'preparing'::text) OR (new.state <> 'cancelled'::text))) AND ((old.state <> 'ready'::text) OR (new.state <> 'completed'::text))) AND ((old.state <> 'ready'::text) OR (new.state <> 'cancelled'::text))))) EXECUTE FUNCTION orders.refuse_order_change();
+grant select, insert, update on orders.sales_order to plimsoll_app;
+
+create table orders.sales_order_line (
+  tenant_id uuid not null,
+  order_id uuid not null,
+  product_id uuid not null,
+  "position" smallint not null,
+  title text not null,
+  unit_price_minor bigint not null,
+  vat_rate text not null,
+  allergens text[] not null,
+  quantity integer not null,
+  total_minor bigint not null,
+  vat_minor bigint not null,
+  reserved integer,
+  constraint sales_order_line_pkey PRIMARY KEY (tenant_id, order_id, product_id),
+  constraint sales_order_line_allergens_check CHECK (orders.is_allergen_list(allergens)),
+  constraint sales_order_line_check CHECK ((total_minor = (unit_price_minor * quantity))),
+  constraint sales_order_line_check1 CHECK ((((vat_minor >= 0) AND (vat_minor <= total_minor)) AND ((vat_minor = 0) OR (vat_rate = ANY (ARRAY['reduced'::text, 'standard'::text]))))),
+  constraint sales_order_line_check2 CHECK (((reserved = 0) OR (reserved = quantity))),
+  constraint sales_order_line_position_check CHECK ((("position" >= 0) AND ("position" <= 99))),
+  constraint sales_order_line_quantity_check CHECK (((quantity >= 1) AND (quantity <= 10000))),
+  constraint sales_order_line_title_check CHECK (((char_length(title) >= 1) AND (char_length(title) <= 255))),
+  constraint sales_order_line_unit_price_minor_check CHECK (((unit_price_minor >= 0) AND (unit_price_minor <= '9007199254740991'::bigint))),
+  constraint sales_order_line_vat_rate_check CHECK ((vat_rate = ANY (ARRAY['zero'::text, 'reduced'::text, 'standard'::text, 'exempt'::text])))
+);
+CREATE INDEX sales_order_line_of_product ON orders.sales_order_line USING btree (tenant_id, product_id);
+alter table orders.sales_order_line enable row level security;
+alter table orders.sales_order_line force row level security;
+create policy tenant_isolation on orders.sales_order_line as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+CREATE TRIGGER sales_order_line_changed BEFORE UPDATE ON orders.sales_order_line FOR EACH ROW WHEN ((((((((((((new.tenant_id IS DISTINCT FROM old.tenant_id) OR (new.order_id IS DISTINCT FROM old.order_id)) OR (new.product_id IS DISTINCT FROM old.product_id)) OR (new."position" IS DISTINCT FROM old."position")) OR (new.title IS DISTINCT FROM old.title)) OR (new.unit_price_minor IS DISTINCT FROM old.unit_price_minor)) OR (new.vat_rate IS DISTINCT FROM old.vat_rate)) OR (new.allergens IS DISTINCT FROM old.allergens)) OR (new.quantity IS DISTINCT FROM old.quantity)) OR (new.total_minor IS DISTINCT FROM old.total_minor)) OR (new.vat_minor IS DISTINCT FROM old.vat_minor))) EXECUTE FUNCTION orders.refuse_line_update();
+CREATE TRIGGER sales_order_line_made AFTER INSERT ON orders.sales_order_line REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION orders.refuse_line_change();
+CREATE TRIGGER sales_order_line_removed AFTER DELETE ON orders.sales_order_line REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION orders.refuse_line_change();
+grant select, insert, delete on orders.sales_order_line to plimsoll_app;
+grant update (allergens) on orders.sales_order_line to plimsoll_app;
+grant update (reserved) on orders.sales_order_line to plimsoll_app;
 
 create table orders.shop (
   tenant_id uuid not null,
@@ -269,6 +517,64 @@ create policy tenant_isolation on orders.shop as permissive for all to public
   with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
 grant select, insert, update, delete on orders.shop to plimsoll_app;
 
+create table orders.sync_receipt (
+  tenant_id uuid not null,
+  client_id text not null,
+  type text not null,
+  key text not null,
+  resource_id uuid not null,
+  changes bytea[] not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint sync_receipt_pkey PRIMARY KEY (tenant_id, client_id, type, key),
+  constraint sync_receipt_changes_check CHECK (((cardinality(changes) >= 1) AND (cardinality(changes) <= 100))),
+  constraint sync_receipt_client_id_check CHECK (((char_length(client_id) >= 1) AND (char_length(client_id) <= 100))),
+  constraint sync_receipt_key_check CHECK (((char_length(key) >= 1) AND (char_length(key) <= 100))),
+  constraint sync_receipt_type_check CHECK ((type = ANY (ARRAY['shop'::text, 'product'::text, 'customer'::text, 'order'::text])))
+);
+alter table orders.sync_receipt enable row level security;
+alter table orders.sync_receipt force row level security;
+create policy tenant_isolation on orders.sync_receipt as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update on orders.sync_receipt to plimsoll_app;
+
+create table orders.whatsapp_message (
+  tenant_id uuid not null,
+  message_id text not null,
+  sender text not null,
+  sender_name text,
+  content jsonb not null,
+  received_at timestamp with time zone not null,
+  handled_at timestamp with time zone,
+  order_id uuid,
+  reply text,
+  replied_at timestamp with time zone,
+  constraint whatsapp_message_pkey PRIMARY KEY (tenant_id, message_id),
+  constraint whatsapp_message_check CHECK (((handled_at IS NULL) = (reply IS NULL))),
+  constraint whatsapp_message_check1 CHECK (((handled_at IS NOT NULL) OR ((order_id IS NULL) AND (replied_at IS NULL)))),
+  constraint whatsapp_message_message_id_check CHECK (((char_length(message_id) >= 1) AND (char_length(message_id) <= 200))),
+  constraint whatsapp_message_reply_check CHECK (((char_length(reply) >= 1) AND (char_length(reply) <= 4096))),
+  constraint whatsapp_message_sender_check CHECK ((sender ~ '^\+[1-9][0-9]{6,14}$'::text)),
+  constraint whatsapp_message_sender_name_check CHECK (((char_length(sender_name) >= 1) AND (char_length(sender_name) <= 200)))
+);
+CREATE INDEX whatsapp_message_received ON orders.whatsapp_message USING btree (tenant_id, received_at);
+alter table orders.whatsapp_message enable row level security;
+alter table orders.whatsapp_message force row level security;
+create policy tenant_isolation on orders.whatsapp_message as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on orders.whatsapp_message to plimsoll_app;
+
+create table orders.whatsapp_number (
+  phone_number_id text not null,
+  of_tenant uuid not null,
+  constraint whatsapp_number_pkey PRIMARY KEY (phone_number_id),
+  constraint whatsapp_number_of_tenant_key UNIQUE (of_tenant),
+  constraint whatsapp_number_phone_number_id_check CHECK ((phone_number_id ~ '^[0-9]{1,30}$'::text))
+);
+grant select, insert, update, delete on orders.whatsapp_number to plimsoll_app;
+
 create table platform.api_key (
   tenant_id uuid not null,
   id uuid not null,
@@ -280,6 +586,7 @@ create table platform.api_key (
   created_at timestamp with time zone not null,
   expires_at timestamp with time zone,
   last_used_at timestamp with time zone,
+  version integer default 1 not null,
   constraint api_key_pkey PRIMARY KEY (tenant_id, id),
   constraint api_key_tenant_id_key_hash_key UNIQUE (tenant_id, key_hash),
   constraint api_key_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
@@ -329,11 +636,12 @@ create table platform.audit (
   before jsonb,
   after jsonb,
   hash bytea not null,
-  constraint audit_pkey PRIMARY KEY (tenant_id, seq)
+  chain smallint not null,
+  constraint audit_pkey PRIMARY KEY (tenant_id, chain, seq)
 );
-CREATE INDEX audit_by_actor ON platform.audit USING btree (tenant_id, actor_id, seq);
-CREATE INDEX audit_by_resource ON platform.audit USING btree (tenant_id, resource_type, resource_id, seq);
-CREATE INDEX audit_by_time ON platform.audit USING btree (tenant_id, at);
+CREATE INDEX audit_by_actor ON platform.audit USING btree (tenant_id, actor_id, id);
+CREATE INDEX audit_by_id ON platform.audit USING btree (tenant_id, id);
+CREATE INDEX audit_by_resource ON platform.audit USING btree (tenant_id, resource_type, resource_id, id);
 alter table platform.audit enable row level security;
 alter table platform.audit force row level security;
 create policy tenant_isolation on platform.audit as permissive for all to public
@@ -348,7 +656,9 @@ create table platform.audit_head (
   hash bytea not null,
   base_seq bigint default 0 not null,
   base_hash bytea default '\x'::bytea not null,
-  constraint audit_head_pkey PRIMARY KEY (tenant_id)
+  chain smallint not null,
+  constraint audit_head_pkey PRIMARY KEY (tenant_id, chain),
+  constraint audit_head_chain_check CHECK (((chain >= 0) AND (chain <= 31)))
 ) with (fillfactor=50);
 alter table platform.audit_head enable row level security;
 alter table platform.audit_head force row level security;
@@ -359,6 +669,7 @@ grant select on platform.audit_head to plimsoll_app;
 grant insert (tenant_id) on platform.audit_head to plimsoll_app;
 grant insert (seq) on platform.audit_head to plimsoll_app;
 grant insert (hash) on platform.audit_head to plimsoll_app;
+grant insert (chain) on platform.audit_head to plimsoll_app;
 grant update (seq) on platform.audit_head to plimsoll_app;
 grant update (hash) on platform.audit_head to plimsoll_app;
 
@@ -383,10 +694,30 @@ create policy tenant_isolation on platform.event as permissive for all to public
   with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
 grant select, insert, update, delete on platform.event to plimsoll_app;
 
+create table platform.fault (
+  point text not null,
+  version integer default 2 not null,
+  kind text,
+  probability double precision not null,
+  count integer,
+  latency_ms integer not null,
+  struck integer default 0 not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint fault_pkey PRIMARY KEY (point),
+  constraint fault_check CHECK (((kind <> 'crash'::text) OR (count IS NOT NULL))),
+  constraint fault_count_check CHECK (((count >= 1) AND (count <= 1000000))),
+  constraint fault_kind_check CHECK ((kind = ANY (ARRAY['latency'::text, 'error'::text, 'timeout'::text, 'corruption'::text, 'crash'::text]))),
+  constraint fault_latency_ms_check CHECK (((latency_ms >= 0) AND (latency_ms <= 600000))),
+  constraint fault_point_check CHECK (((point ~ '^[a-z][a-z0-9_]*([.][a-z0-9_]+)+$'::text) AND (length(point) <= 100))),
+  constraint fault_probability_check CHECK (((probability > (0)::double precision) AND (probability <= (1)::double precision)))
+);
+grant select, insert, update on platform.fault to plimsoll_app;
+
 create table platform.flag (
   name text not null,
-  is_on boolean not null,
+  is_on boolean,
   updated_at timestamp with time zone default now() not null,
+  version bigint default nextval('platform.flag_version'::regclass) not null,
   constraint flag_pkey PRIMARY KEY (name),
   constraint flag_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,62}$'::text))
 );
@@ -448,6 +779,7 @@ create table platform.invitation (
   expires_at timestamp with time zone not null,
   accepted_at timestamp with time zone,
   accepted_by uuid,
+  version integer default 1 not null,
   constraint invitation_pkey PRIMARY KEY (tenant_id, id),
   constraint invitation_tenant_id_token_hash_key UNIQUE (tenant_id, token_hash),
   constraint invitation_email_check CHECK (((email !~ '[A-Z]'::text) AND ((length(email) >= 3) AND (length(email) <= 254)))),
@@ -480,6 +812,18 @@ create policy tenant_isolation on platform.job_progress as permissive for all to
   using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
   with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
 grant select, insert, update, delete on platform.job_progress to plimsoll_app;
+
+create table platform.kept_answer (
+  scope bytea not null,
+  request_code bytea not null,
+  sealed bytea not null,
+  expires_at timestamp with time zone not null,
+  constraint kept_answer_pkey PRIMARY KEY (scope),
+  constraint kept_answer_request_code_check CHECK ((length(request_code) = 32)),
+  constraint kept_answer_scope_check CHECK ((length(scope) = 32))
+);
+CREATE INDEX kept_answer_expiry ON platform.kept_answer USING btree (expires_at);
+grant select, insert, update, delete on platform.kept_answer to plimsoll_app;
 
 create table platform.login_throttle (
   key bytea not null,
@@ -598,6 +942,7 @@ create table platform.session (
   expires_at timestamp with time zone not null,
   revoked_at timestamp with time zone,
   revoked_because text,
+  version integer default 1 not null,
   constraint session_pkey PRIMARY KEY (id),
   constraint session_address_check CHECK ((length(address) <= 100)),
   constraint session_method_check CHECK ((method = ANY (ARRAY['password'::text, 'sso'::text, 'registration'::text]))),
@@ -636,12 +981,14 @@ create table platform.tenant (
   created_at timestamp with time zone default now() not null,
   updated_at timestamp with time zone default now() not null,
   deleted_at timestamp with time zone,
+  erased_at timestamp with time zone,
   constraint tenant_pkey PRIMARY KEY (id),
   constraint tenant_slug_key UNIQUE (slug),
   constraint tenant_isolation_check CHECK ((isolation = ANY (ARRAY['shared'::text, 'dedicated'::text]))),
   constraint tenant_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   constraint tenant_slug_check CHECK ((slug ~ '^[a-z0-9][a-z0-9-]{1,62}$'::text))
 );
+CREATE INDEX tenant_to_erase ON platform.tenant USING btree (deleted_at) WHERE ((deleted_at IS NOT NULL) AND (erased_at IS NULL));
 grant select, insert, update, delete on platform.tenant to plimsoll_app;
 
 create table platform.webhook_attempt (
@@ -749,6 +1096,27 @@ AS $function$
     r.action, r.resource_type, r.resource_id, r.request_id, r.before, r.after)::text, 'UTF8'))
 $function$;
 
+alter table orders.ledger_entry add constraint ledger_entry_order
+  FOREIGN KEY (tenant_id, order_id) REFERENCES orders.sales_order(tenant_id, id) ON DELETE RESTRICT;
+
+alter table orders.sales_order add constraint sales_order_customer
+  FOREIGN KEY (tenant_id, customer_id) REFERENCES orders.customer(tenant_id, id) ON DELETE RESTRICT;
+
+alter table orders.sales_order add constraint sales_order_shop
+  FOREIGN KEY (tenant_id, shop_id) REFERENCES orders.shop(tenant_id, id) ON DELETE RESTRICT;
+
+alter table orders.sales_order_line add constraint sales_order_line_order
+  FOREIGN KEY (tenant_id, order_id) REFERENCES orders.sales_order(tenant_id, id) ON DELETE RESTRICT;
+
+alter table orders.sales_order_line add constraint sales_order_line_product
+  FOREIGN KEY (tenant_id, product_id) REFERENCES orders.product(tenant_id, id) ON DELETE RESTRICT;
+
+alter table orders.whatsapp_message add constraint whatsapp_message_order
+  FOREIGN KEY (tenant_id, order_id) REFERENCES orders.sales_order(tenant_id, id) ON DELETE RESTRICT;
+
+alter table orders.whatsapp_number add constraint whatsapp_number_of_tenant_fkey
+  FOREIGN KEY (of_tenant) REFERENCES platform.tenant(id) ON DELETE CASCADE;
+
 alter table platform.api_key add constraint api_key_created_by_fkey
   FOREIGN KEY (created_by) REFERENCES platform.app_user(id);
 
@@ -758,11 +1126,11 @@ alter table platform.api_key add constraint api_key_tenant_id_fkey
 alter table platform.app_user add constraint app_user_last_tenant_fkey
   FOREIGN KEY (last_tenant) REFERENCES platform.tenant(id);
 
+alter table platform.flag_tenant add constraint flag_tenant_name_fkey
+  FOREIGN KEY (name) REFERENCES platform.flag(name);
+
 alter table platform.flag_tenant add constraint flag_tenant_of_tenant_fkey
   FOREIGN KEY (of_tenant) REFERENCES platform.tenant(id) ON DELETE CASCADE;
-
-alter table platform.idempotency add constraint idempotency_tenant_id_fkey
-  FOREIGN KEY (tenant_id) REFERENCES platform.tenant(id) ON DELETE CASCADE;
 
 alter table platform.identity add constraint identity_user_id_fkey
   FOREIGN KEY (user_id) REFERENCES platform.app_user(id) ON DELETE CASCADE;

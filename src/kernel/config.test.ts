@@ -227,8 +227,9 @@ test("what `secrets generate` prints starts a production server, and differs eac
 // Guards against development secrets that change at a restart (nothing opens any more) or are
 // readable.
 test("development secrets are made once, for their owner only", (t) => {
-  const dataDir = join(mkdtempSync(join(tmpdir(), "plimsoll-config-")), "data");
-  t.after(() => rmSync(dataDir, { recursive: true, force: true }));
+  const folder = mkdtempSync(join(tmpdir(), "plimsoll-config-"));
+  const dataDir = join(folder, "data");
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
   const first = loadOrCreateDevelopmentSecrets(dataDir, random);
   const second = loadOrCreateDevelopmentSecrets(dataDir, random);
   assert.deepEqual(second, first);

@@ -14,9 +14,9 @@ export interface Launched {
   output(): string;
   /** Exit code or signal name, once it has ended and its streams are closed. */
   readonly ended: Promise<number | string>;
-  /** Waits until the output has this; fails when the process ends, or after 30 s. */
+  /** Waits until the output has this; fails when the process ends, or after 60 s. */
   says(pattern: RegExp): Promise<void>;
-  /** Waits until this address of it answers 200; fails when the process ends, or after 30 s. */
+  /** Waits until this address of it answers 200; fails when the process ends, or after 60 s. */
   answers(url: string): Promise<void>;
   /** Sends the signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<number | string>;
@@ -71,7 +71,7 @@ export function launch(t: Cleanup, { args = [], env }: LaunchOptions): Launched 
     clearTimeout(patience);
   });
   const until = async (what: string, holds: () => boolean | Promise<boolean>) => {
-    const deadlineMs = performance.now() + 30_000;
+    const deadlineMs = performance.now() + 60_000;
     while (!(await holds())) {
       if (child.exitCode !== null || child.signalCode !== null) {
         await ended;

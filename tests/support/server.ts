@@ -69,7 +69,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
   });
   child.stdout.pipe(log);
   child.stderr.pipe(log);
-  await untilReady(child, url, options.readyWithinMs ?? 30_000, logFile);
+  await untilReady(child, url, options.readyWithinMs ?? 60_000, logFile);
   return {
     url,
     pid: child.pid as number,

@@ -12,7 +12,7 @@ export interface SharedReadsOptions {
   readonly links: Links;
   readonly ticks: LoopTicks;
   readonly clock: Clock;
-  /** How long a read may wait for its flight. */
+  /** How long a read may wait for its flight, by ticks: not while this process is what is late. */
   readonly waitMs: number;
   /** Told how long each read took. */
   readonly habits: Pick<Habits, "learn">;
@@ -38,7 +38,9 @@ const YOUNG_TICKS = 2;
 
 interface Waiter {
   readonly query: Query;
-  readonly sinceMs: number;
+  /** The how-many-eth read it is. */
+  readonly place: number;
+  readonly sinceTick: number;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
@@ -55,12 +57,13 @@ interface Shuttle {
  * read goes at once. Each read is an implicit transaction of its own, with its own Sync.
  */
 export function createSharedReads(options: SharedReadsOptions): SharedReads {
-  const { links, ticks, clock, waitMs } = options;
+  const { links, ticks, waitMs } = options;
   const queue = createFairQueue<Waiter>({
     itemsMax: WAITING_MAX,
     itemsPerKeyMax: WAITING_PER_TENANT_MAX,
   });
   const shuttles = new Set<Shuttle>();
+  let asked = 0;
 
   function pump(): void {
     if (queue.size === 0) return;
@@ -73,7 +76,7 @@ export function createSharedReads(options: SharedReadsOptions): SharedReads {
     const shuttle: Shuttle = { sinceTick: Number.POSITIVE_INFINITY };
     shuttles.add(shuttle);
     ticks.watch();
-    const sinceMs = clock.monotonicMs();
+    const askedBefore = asked;
     let link: Link | null = null;
     try {
       link = await links.acquire("");
@@ -86,7 +89,7 @@ export function createSharedReads(options: SharedReadsOptions): SharedReads {
     } catch (error) {
       for (const waiter of nextGroup()) {
         // Whoever came after the failing began has not had a try.
-        const isLater = waiter.sinceMs > sinceMs;
+        const isLater = waiter.place > askedBefore;
         if (!isLater || !queue.add(waiter.query.tenantId, waiter)) waiter.reject(error as Error);
       }
     } finally {
@@ -100,11 +103,10 @@ export function createSharedReads(options: SharedReadsOptions): SharedReads {
   /** Those that fly next, one of each tenant in turn. */
   function nextGroup(): Waiter[] {
     const group: Waiter[] = [];
-    const nowMs = clock.monotonicMs();
     while (group.length < GROUP_FLIGHTS_MAX) {
       const waiter = queue.take();
       if (!waiter) break;
-      if (nowMs - waiter.sinceMs <= waitMs) group.push(waiter);
+      if (ticks.count - waiter.sinceTick <= waitMs) group.push(waiter);
       else waiter.reject(new ConnectionError(`No database connection came free in ${waitMs} ms`));
     }
     return group;
@@ -113,7 +115,8 @@ export function createSharedReads(options: SharedReadsOptions): SharedReads {
   return {
     run: (query) =>
       new Promise((resolve, reject) => {
-        const waiter = { query, sinceMs: clock.monotonicMs(), resolve, reject };
+        asked += 1;
+        const waiter = { query, place: asked, sinceTick: ticks.count, resolve, reject };
         if (queue.add(query.tenantId, waiter)) return pump();
         reject(new ConnectionError(`No database connection: ${queue.size} wait for one already`));
       }),

@@ -45,7 +45,8 @@ export async function visit(chromium: string, url: string, shows: RegExp): Promi
       "--remote-debugging-port=0",
       "about:blank",
     ],
-    { stdio: ["ignore", "ignore", "pipe"] },
+    // Killed, it leaves its temporary files behind; there they go with the profile.
+    { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, TMPDIR: profile } },
   );
   const ended = new Promise((resolve) => browser.once("exit", resolve));
   try {

@@ -4,39 +4,32 @@ import type { FieldError } from "#kernel/errors.ts";
 import type { Isolation } from "#kernel/tenancy/types.ts";
 import type { Client, TestResponse } from "#kernel/testing/client.ts";
 import { startTestApp } from "#kernel/testing.ts";
+import type { OrderEventName, OrderState } from "./rules/orders.ts";
 import { orders } from "./service.ts";
 
-interface Emitted {
-  type: string;
-  resourceId: string;
-  data: Record<string, unknown>;
-}
-
-/** A real server; an admin and a user of one tenant, the admin of another, and nobody. */
-export async function startOrders(t: TestContext, isolation: Isolation) {
-  const { app, as, clock, tenant, person } = await startTestApp(t, { services: [orders] });
+/**
+ * A real server at a moment; an admin and a user of one tenant, the admin of another, and nobody.
+ * Who they are is proven for 15 minutes.
+ */
+export async function startOrders(t: TestContext, isolation: Isolation, startsAt?: string) {
+  const server = await startTestApp(t, { services: [orders] });
+  if (startsAt !== undefined) server.clock.set(Date.parse(startsAt));
+  const { app, as, clock, tenant, person } = server;
   const mine = `${isolation}-mine`;
   assert.equal((await tenant(mine)).isolation, isolation);
   const db = app.database.forService("orders");
-  const events = async (): Promise<Emitted[]> => {
-    const { rows } = await db.query<Emitted>(
-      await tenant(mine),
-      `select type, resource_id as "resourceId", data from platform.event
-        order by occurred_at, id`,
-    );
-    return rows;
-  };
-  const runDemo = async () =>
-    db.inTenant(await tenant(mine), async (tx) => orders.demo?.(tx, app.depsOf("orders")));
   return {
     admin: as(mine, "tenant_admin"),
     adminEmail: (await person(mine, "tenant_admin")).email,
     user: as(mine, "user"),
+    userId: (await person(mine, "user")).userId,
     stranger: as(`${isolation}-other`, "tenant_admin"),
     nobody: as(),
     clock,
-    events,
-    runDemo,
+    events: () => server.events(mine),
+    server,
+    db,
+    tenant: await tenant(mine),
   };
 }
 
@@ -67,3 +60,44 @@ export const makeShop = (caller: Client, body: object = {}) =>
 /** Makes a product and answers with it. */
 export const makeProduct = (caller: Client, body: object = {}) =>
   make(caller, "/products", { ...newProduct, ...body });
+
+/** Puts a customer down and answers with it. */
+export const makeCustomer = (caller: Client, body: object = {}) =>
+  make(caller, "/customers", { name: "Ada Lovelace", ...body });
+
+/** Takes an order of `items`, [product, quantity] each, and answers with it. */
+export const makeOrder = (
+  caller: Client,
+  shop: { id: string },
+  items: readonly (readonly [product: { id: string }, quantity: number])[],
+  body: object = {},
+) =>
+  make(caller, "/orders", {
+    shopId: shop.id,
+    items: items.map(([{ id: productId }, quantity]) => ({ productId, quantity })),
+    ...body,
+  });
+
+const wayTo: Readonly<Record<OrderState, readonly OrderEventName[]>> = {
+  draft: [],
+  pending: ["submit"],
+  confirmed: ["submit", "confirm"],
+  preparing: ["submit", "confirm", "start-preparation"],
+  ready: ["submit", "confirm", "start-preparation", "mark-ready"],
+  completed: ["submit", "confirm", "start-preparation", "mark-ready", "complete"],
+  cancelled: ["cancel"],
+};
+
+/** Takes a draft to `state` and answers with it as it is then. */
+export async function moveTo(
+  admin: Client,
+  { id }: { id: string },
+  state: OrderState,
+): Promise<TestResponse["body"]> {
+  let answer = await admin.get(`/orders/${id}`);
+  for (const event of wayTo[state]) {
+    answer = await admin.post(`/orders/${id}/${event}`);
+    assert.equal(answer.status, 200, `${event}: ${answer.text}`);
+  }
+  return answer.body;
+}

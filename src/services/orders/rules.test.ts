@@ -1,14 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Problem } from "#kernel/errors.ts";
-import {
-  allergenNames,
-  currencyExponents,
-  knownAllergens,
-  knownCurrency,
-  lowStockUnits,
-  stockFellLow,
-} from "./rules.ts";
+import { allergenNames, knownAllergens } from "./rules/allergens.ts";
+import { currencyExponents, knownCurrency } from "./rules/money.ts";
+import { lowStockUnits, stockFellLow } from "./rules/stock.ts";
 
 function problemOf(work: () => unknown): Problem {
   try {

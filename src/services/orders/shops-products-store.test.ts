@@ -9,19 +9,16 @@ import type { Db } from "#kernel/db/types.ts";
 import { systemRandom } from "#kernel/random.ts";
 import type { Isolation, TenantRef } from "#kernel/tenancy/types.ts";
 import { testDatabase } from "#kernel/testing/database.ts";
+import { getProduct, insertProduct, listProducts, type ProductValues } from "./store/products.ts";
 import {
   deleteShop,
-  getProduct,
   getShop,
-  insertProduct,
   insertShop,
-  listProducts,
   listShops,
   lockShop,
-  type ProductValues,
   type ShopValues,
   updateShop,
-} from "./store.ts";
+} from "./store/shops.ts";
 
 const migrations = new URL("./migrations/", import.meta.url);
 const random = systemRandom(systemClock);

@@ -67,11 +67,11 @@ for (const isolation of ["shared", "dedicated"] as const) {
     for (const kind of ["shops", "products"]) {
       assert.deepEqual((await admin.get(`/${kind}`)).body.items, []);
       for (const query of ["limit=0", "limit=101", "active=maybe", "q=", "sort=name"]) {
-        const place = `query.${query.split("=")[0]}`;
+        const place = `query/${query.split("=")[0]}`;
         assert.equal(refusal(await admin.get(`/${kind}?${query}`)), `${invalid} ${place}`, query);
       }
       assert.equal(refusal(await admin.get(`/${kind}?cursor=abc`)), "400 ERR_REQUEST_BAD_CURSOR");
-      assert.equal(refusal(await admin.get(`/${kind}/7`)), `${invalid} params.id`);
+      assert.equal(refusal(await admin.get(`/${kind}/7`)), `${invalid} path/id`);
       assert.equal((await admin.get(`/${kind}?q=%00`)).status, 422);
     }
     assert.deepEqual(await events(), []);

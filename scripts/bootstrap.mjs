@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ensureInstalled, pinnedNode, Refusal } from "./install.mjs";
+import { nodeFlags } from "./node-flags.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -88,7 +89,7 @@ function namedProgram(folder, [name, ...rest]) {
  */
 function run(args) {
   const tether = new URL("./tether.mjs", import.meta.url).href;
-  const child = spawn(pinnedNode(root), ["--import", tether, ...args], {
+  const child = spawn(pinnedNode(root), [...nodeFlags, "--import", tether, ...args], {
     stdio: ["inherit", "inherit", "inherit", "ipc"],
     detached: true,
     env: {

@@ -46,6 +46,8 @@ export interface Settings {
   read(tx: Tx): Promise<TenantSettings | null>;
   /** A value or its default, in a transaction. For secrets use `secret`. */
   get<Value>(tx: Tx, name: string): Promise<Value | null>;
+  /** All of one service's at once, by their names in it; without secrets. */
+  ofService(tx: Tx, service: string): Promise<Record<string, unknown>>;
   secret(tx: Tx, name: string): Promise<string | null>;
   /**
    * Replaces the tenant's settings; audited. A value that is absent or null falls back to its
@@ -212,6 +214,14 @@ export function createSettings(options: SettingsOptions): Settings {
     async get<Value>(tx: Tx, name: string) {
       const row = await store.findSettings(tx, false);
       return valueOf(row?.values ?? {}, name) as Value | null;
+    },
+    async ofService(tx, service) {
+      const row = await store.findSettings(tx, false);
+      const start = `${service}.`;
+      const own = entries.filter(([name, { secret }]) => name.startsWith(start) && !secret);
+      return Object.fromEntries(
+        own.map(([name]) => [name.slice(start.length), valueOf(row?.values ?? {}, name)]),
+      );
     },
     secret: (tx, name) => secrets.get(tx, secretName(name)),
     replace,

@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { nodeFlags } from "../../scripts/node-flags.mjs";
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
@@ -58,7 +59,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
   const logFile = join(options.dataDir, `server-${port}.log`);
   const log = createWriteStream(logFile, { flags: "a" });
   const startedMs = performance.now();
-  const child = spawn(process.execPath, [main, "serve", ...(options.args ?? [])], {
+  const child = spawn(process.execPath, [...nodeFlags, main, "serve", ...(options.args ?? [])], {
     env: {
       ...inherited(),
       PORT: String(port),

@@ -1,19 +1,13 @@
-import type { Clock } from "../clock.ts";
-
-/** A read that took more turns of the event loop than these is slow. */
-const SLOW_TICKS = 20;
-/** How long a text flies alone after it was slow; twice as long each time that it is slow again. */
-const ALONE_MS = 250;
-const ALONE_MAX_MS = 16_000;
+/** On average so many turns of the event loop or more: slow. */
+const SLOW_TICKS = 4;
+/** How much one run weighs in the average: a few late answers make no text slow. */
+const WEIGHT = 1 / 16;
+/** More than these say nothing more. */
+const TICKS_MAX = 200;
+/** The first run is parsed and planned, and says little. */
+const FIRST_TICKS_MAX = 2 * SLOW_TICKS;
 /** Texts remembered; one that was forgotten flies alone once more. */
 const TEXTS_MAX = 2_000;
-
-interface Habit {
-  /** How long it has to fly alone when it was slow; less again each time that it was not. */
-  aloneMs: number;
-  /** On the monotonic clock; 0 when it was never slow. */
-  untilMs: number;
-}
 
 /** What is known of statements that were run before: whether others may wait behind them. */
 export interface Habits {
@@ -23,33 +17,28 @@ export interface Habits {
 }
 
 /** Knows nothing yet. */
-export function createHabits(clock: Pick<Clock, "monotonicMs">): Habits {
-  const habits = new Map<string, Habit>();
+export function createHabits(): Habits {
+  /** How long each text takes, as a moving average. */
+  const ticksOf = new Map<string, number>();
 
-  function remember(text: string): void {
-    habits.set(text, { aloneMs: 0, untilMs: 0 });
-    if (habits.size <= TEXTS_MAX) return;
-    for (const oldest of habits.keys()) {
-      habits.delete(oldest);
+  function remember(text: string, ticks: number): void {
+    ticksOf.set(text, Math.min(ticks, FIRST_TICKS_MAX));
+    if (ticksOf.size <= TEXTS_MAX) return;
+    for (const oldest of ticksOf.keys()) {
+      ticksOf.delete(oldest);
       return;
     }
   }
 
   return {
     mayShare(text) {
-      const habit = habits.get(text);
-      if (!habit) return false;
-      return habit.untilMs === 0 || clock.monotonicMs() >= habit.untilMs;
+      const ticks = ticksOf.get(text);
+      return ticks !== undefined && ticks < SLOW_TICKS;
     },
     learn(text, tookTicks) {
-      if (!habits.has(text)) remember(text);
-      const habit = habits.get(text) as Habit;
-      if (tookTicks > SLOW_TICKS) {
-        habit.aloneMs = Math.min(ALONE_MAX_MS, Math.max(ALONE_MS, habit.aloneMs * 2));
-        habit.untilMs = clock.monotonicMs() + habit.aloneMs;
-      } else if (habit.aloneMs > 0 && clock.monotonicMs() >= habit.untilMs) {
-        habit.aloneMs = habit.aloneMs > ALONE_MS ? habit.aloneMs / 2 : 0;
-      }
+      const before = ticksOf.get(text);
+      if (before === undefined) return remember(text, tookTicks);
+      ticksOf.set(text, before + (Math.min(tookTicks, TICKS_MAX) - before) * WEIGHT);
     },
   };
 }

@@ -23,7 +23,7 @@ export function createQueries(
   links: Links,
   { clock, waitMs }: { clock: Clock; waitMs: number },
 ): Queries {
-  const habits = createHabits(clock);
+  const habits = createHabits();
   const ticks = createLoopTicks(() => shared.pump());
   const shared = createSharedReads({ links, ticks, habits, clock, waitMs });
 

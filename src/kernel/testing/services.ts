@@ -82,10 +82,23 @@ const requirements: Record<TestService, Requirement> = {
   },
   docker: {
     title: "Docker",
-    variable: "PLIMSOLL_TEST_DOCKER_SOCKET",
-    usual: ["/var/run/docker.sock"],
-    probe: (path) =>
-      greet({ path }, "GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n", /^HTTP\/1\.\d 200/),
+    variable: "PLIMSOLL_TEST_DOCKER_HOST",
+    usual: ["unix:///var/run/docker.sock"],
+    probe: async (host) => {
+      const image = process.env.PLIMSOLL_TEST_DOCKER_IMAGE ?? "plimsoll-test:busybox";
+      const socketPath = /^unix:\/\/(.+)$/.exec(host)?.[1];
+      const ask = (path: string, what: string) => {
+        const greeting = `GET ${path} HTTP/1.0\r\nHost: docker\r\n\r\n`;
+        const answer = socketPath
+          ? greet({ path: socketPath }, greeting, /^HTTP\/1\.\d 200/)
+          : greetUrl(host, 2375, greeting, /^HTTP\/1\.\d 200/);
+        return answer.catch((error: Error) => {
+          throw new Error(`${what}: ${error.message}`);
+        });
+      };
+      await ask("/_ping", "no engine");
+      await ask(`/images/${image}/json`, `no image ${image}, which .ci/run makes`);
+    },
   },
   etcd: {
     title: "etcd",

@@ -16,6 +16,7 @@ export const ordersErrors = defineErrors("orders", {
   bad_quantity: { status: 422, title: "The quantity is not a whole number from 1 to 10,000" },
   duplicate_line: { status: 422, title: "The order names a product twice" },
   mixed_currencies: { status: 422, title: "The currency is not the one of the shop or order" },
+  vat_not_in_amount: { status: 422, title: "The amount does not hold this VAT at this rate" },
   total_too_large: { status: 422, title: "The total is beyond what can be counted exactly" },
   not_a_draft: { status: 409, title: "Only a draft can be changed" },
   illegal_transition: { status: 409, title: "The order's state does not allow this" },

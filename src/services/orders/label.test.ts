@@ -196,6 +196,14 @@ test("Latin, Greek and Cyrillic are set as they are; what the font lacks is mark
   assert.match(lacking.lines[1] ?? "", /Ingredients: \ufffd{3} \ufffd\ufffd \ufffd, \ufffd{3}/);
 });
 
+// Guards against letters that can be seen and not be found: a face draws Ĵ with its J, " with its '.
+test("a character is read back, whatever was drawn with its shape before it", async () => {
+  for (const title of ["“Ĵĵ Ŵŵ Ќ Ҫ”", "\"J’ȷ Ww' К‘", "Ќ Ĵ"]) {
+    const { lines } = await printed({ title });
+    assert.equal(lines[0], title);
+  }
+});
+
 // Guards against bytes that change with the time of day, or with what was printed before.
 test("the same label is the same bytes, whatever was printed in between", async () => {
   const changes = { ingredients: "Cheese (milk), fish, ﬁsh, e\u0301clair, Ωμέγα" };

@@ -92,6 +92,8 @@ for (const isolation of ["shared", "dedicated"] as const) {
     const taken = await moveTo(admin, await makeOrder(user, shop, [[product, 1]]), "confirmed");
     const late = await user.post(`/orders/${taken.id}/cancel`);
     assert.deepEqual([late.body.state, late.body.allowed], ["confirmed", []]);
+    // The state allows it, and this caller may not: it must not be told that nobody can.
+    assert.match(late.body.detail, /is confirmed, and you may only "cancel" draft and pending orders/);
   });
 
   // Guards against a ledger that everybody reads, and customers that a user takes away.

@@ -85,6 +85,11 @@ for (const isolation of ["shared", "dedicated"] as const) {
     ] as const) {
       assert.equal(refusal(await admin.post("/orders", body)), expected);
     }
+    const { detail, errors } = (
+      await admin.post("/orders", { shopId: shop.id, items: [{ ...item, quantity: 1.5 }] })
+    ).body;
+    assert.equal(detail, "A quantity is a whole number from 1 to 10000, not 1.5.");
+    assert.match(errors[0].message, /and is 1\.5$/);
     // What is another tenant's reads like what does not exist.
     const ask = (shopId: string) =>
       admin.post("/orders", { shopId, items: [item] }, { "x-request-id": "same" });
@@ -144,7 +149,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
       { productId: cake.id, title: "Cake", wanted: 1, left: 0 },
     ];
     assert.deepEqual(refused.body.products, short);
-    assert.match(refused.body.detail, /Rye loaf: 2 wanted, 1 left/);
+    assert.match(refused.body.detail, /^Rye loaf: 2 wanted, 1 left; Cake: .* Nothing was taken\.$/);
     assert.deepEqual((await admin.get(`/orders/${order.id}`)).body, order);
     for (const product of [roll, loaf, cake]) {
       assert.deepEqual((await admin.get(`/products/${product.id}`)).body, product);
@@ -161,6 +166,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
     const order = await makeOrder(admin, shop, [[product, 1]], { customerId: customer.id });
     await admin.post(`/orders/${order.id}/cancel`);
     const before = await events();
+    const document = (await admin.raw("GET", "/openapi.json")).body;
     for (const path of [
       `/shops/${shop.id}`,
       `/products/${product.id}`,
@@ -168,6 +174,8 @@ for (const isolation of ["shared", "dedicated"] as const) {
     ]) {
       const refused = await admin.delete(path);
       assert.equal(refusal(refused), "409 ERR_ORDERS_IN_USE", path);
+      const template = `/api/v1${path.replace(/[^/]+$/, "{id}")}`;
+      assert.ok(document.paths[template].delete.responses[409], `${path} is documented`);
       assert.equal((await admin.get(path)).status, 200);
     }
     assert.deepEqual(await events(), before);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Problem } from "#kernel/errors.ts";
 import { createdAtOf, firstIdOf } from "./rules/ids.ts";
-import { lineAmounts, sumAmounts, type VatRate, vatRates, vatWithin } from "./rules/money.ts";
+import { bookedVat, lineAmounts, sumAmounts, type VatRate, vatRates, vatWithin } from "./rules/money.ts";
 import {
   allergenWarnings,
   allowedTransitions,
@@ -103,6 +103,10 @@ test("lines, totals and ledger entries sum to each other exactly", () => {
       assert.equal(sum(booked.map((entry) => entry.amountMinor)), totals.totalMinor);
       assert.equal(sum(booked.map((entry) => entry.vatMinor)), totals.vatMinor);
       assert.equal(new Set(booked.map((entry) => entry.vatRate)).size, booked.length);
+      for (const { amountMinor, vatRate, vatMinor } of booked) {
+        const back = { amountMinor: 0 - amountMinor, vatRate, vatMinor: 0 - vatMinor };
+        assert.equal(bookedVat(back), back.vatMinor, "any of them can be taken back");
+      }
     }),
     seeded,
   );

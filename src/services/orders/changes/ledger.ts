@@ -4,7 +4,7 @@ import { emit } from "#kernel/events/emit.ts";
 import type { Random } from "#kernel/random.ts";
 import { ordersErrors } from "../errors.ts";
 import { createdAtOf } from "../rules/ids.ts";
-import { knownCurrency, vatWithin } from "../rules/money.ts";
+import { bookedVat, knownCurrency } from "../rules/money.ts";
 import type { NewTransaction, Transaction } from "../schemas/ledger.ts";
 import { currencyOfOrder, insertTransaction, type TransactionValues } from "../store/ledger.ts";
 
@@ -19,11 +19,11 @@ export function bookTransaction(tx: Tx, values: TransactionValues): Transaction 
   return entry;
 }
 
-/** Throws `unknown_order`, `unknown_currency` or `mixed_currencies`. */
+/** Throws `unknown_order`, `unknown_currency`, `mixed_currencies` or `vat_not_in_amount`. */
 export async function createTransaction(
   tx: Tx,
   { random }: { random: Random },
-  { orderId = null, currency, amountMinor, vatRate, reference }: NewTransaction,
+  { orderId = null, currency, reference, ...amounts }: NewTransaction,
 ): Promise<Transaction> {
   const taken = orderId === null ? null : await knownOrderCurrency(tx, orderId);
   if (taken !== null && currency !== undefined && currency !== taken) {
@@ -34,9 +34,8 @@ export async function createTransaction(
   }
   return bookTransaction(tx, {
     id: random.id(),
-    amountMinor,
-    vatRate,
-    vatMinor: vatWithin(amountMinor, vatRate),
+    ...amounts,
+    vatMinor: bookedVat(amounts),
     currency: taken ?? knownCurrency(currency ?? "GBP"),
     orderId: orderId?.toLowerCase() ?? null,
     reference,

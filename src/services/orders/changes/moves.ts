@@ -114,9 +114,15 @@ export async function moveOrder(
 
 function illegal(was: StoredHead, event: OrderEventName, caller: Caller): Error {
   const allowed = allowedTransitions(was, caller);
-  const instead = allowed.length > 0 ? `what can be done is ${allowed.join(", ")}` : "it stays so";
+  const states = statesBefore(event, caller).join(" and ");
+  const isForOthers = statesBefore(event, systemCaller).includes(was.state);
+  const why = isForOthers
+    ? `, and you may only "${event}" ${states} orders`
+    : `, which does not allow "${event}"`;
+  let instead = isForOthers ? "somebody with more permissions can" : "it stays so";
+  if (allowed.length > 0) instead = `what can be done is ${allowed.join(", ")}`;
   return ordersErrors.illegal_transition({
-    detail: `Order ${was.number} is ${was.state}, which does not allow "${event}"; ${instead}.`,
+    detail: `Order ${was.number} is ${was.state}${why}; ${instead}.`,
     extensions: { state: was.state, allowed },
   });
 }
@@ -147,9 +153,9 @@ async function mindStock({ tx, rows }: Moved): Promise<object> {
   const short = counted.filter(({ taken }) => !taken);
   if (short.length > 0) {
     throw ordersErrors.out_of_stock({
-      detail: short
+      detail: `${short
         .map(({ title, wanted, left }) => `${title}: ${wanted} wanted, ${left} left`)
-        .join("; "),
+        .join("; ")}. Nothing was taken.`,
       extensions: {
         products: short.map(({ productId, title, wanted, left }) => ({
           productId,

@@ -36,8 +36,10 @@ async function readFace(weight: keyof typeof faceFiles): Promise<Font> {
   // Loaded with the first document: with pdfkit it takes 40 MiB, which most processes never need.
   const { create } = await import("fontkit");
   const font = create(bytes) as Font;
-  // Tables are read when they are needed first: now.
+  // Tables are read when they are needed first: now. And each glyph is made for its character, not
+  // as a part of another one, such as the J of a Ĵ, for which it would not know what it stands for.
   font.layout("A");
+  for (const codePoint of font.characterSet) font.glyphForCodePoint(codePoint);
   return Object.create(font, {
     layout: { value: (text: string) => font.layout(text, noSubstitutions) },
   }) as Font;

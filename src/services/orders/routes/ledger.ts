@@ -43,6 +43,7 @@ export const ledgerRoutes: Routes = (app, { db, mutate, random }) => {
           ordersErrors.unknown_order,
           ordersErrors.unknown_currency,
           ordersErrors.mixed_currencies,
+          ordersErrors.vat_not_in_amount,
         ],
       },
     },

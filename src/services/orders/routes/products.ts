@@ -62,7 +62,7 @@ export const productRoutes: Routes = (app, { db, mutate, random }) => {
     "/products/:id",
     {
       schema: { summary: "Delete a product", params: ById, response: { 204: NoContent } },
-      config: { permission: "product:delete" },
+      config: { permission: "product:delete", errors: [ordersErrors.in_use] },
     },
     (request, reply) =>
       mutate(request, reply, 204, (tx) =>

@@ -62,7 +62,7 @@ export const shopRoutes: Routes = (app, { db, mutate, random }) => {
     "/shops/:id",
     {
       schema: { summary: "Delete a shop", params: ById, response: { 204: NoContent } },
-      config: { permission: "shop:delete" },
+      config: { permission: "shop:delete", errors: [ordersErrors.in_use] },
     },
     (request, reply) =>
       mutate(request, reply, 204, (tx) =>

@@ -21,6 +21,33 @@ export function vatWithin(amountMinor: number, vatRate: VatRate): number {
   return Number(divideHalfEven(BigInt(amountMinor) * percent, 100n + percent));
 }
 
+/** The lines of an order are 100 at most, each rounded by half a unit at most. */
+const roundedApartMost = 50;
+
+/**
+ * The VAT of a ledger entry: computed, unless it is said. What was booked for an order is the sum of
+ * lines that were rounded one by one, and so must be what takes it back. Throws `vat_not_in_amount`.
+ */
+export function bookedVat({
+  amountMinor,
+  vatRate,
+  vatMinor,
+}: {
+  amountMinor: number;
+  vatRate: VatRate;
+  vatMinor?: number;
+}): number {
+  const computed = vatWithin(amountMinor, vatRate);
+  if (vatMinor === undefined) return computed;
+  const isPart = vatMinor >= Math.min(amountMinor, 0) && vatMinor <= Math.max(amountMinor, 0);
+  const apartMost = vatPercents[vatRate] === 0n ? 0 : roundedApartMost;
+  if (isPart && Math.abs(vatMinor - computed) <= apartMost) return vatMinor;
+  throw ordersErrors.vat_not_in_amount({
+    detail: `${amountMinor} at the rate "${vatRate}" holds ${computed}, not ${vatMinor}. Leave it out to have it computed.`,
+    errors: [{ path: "/vatMinor", message: `is ${vatMinor}, while ${computed} is in the amount` }],
+  });
+}
+
 function divideHalfEven(dividend: bigint, divisor: bigint): bigint {
   const isNegative = dividend < 0n;
   const size = isNegative ? -dividend : dividend;

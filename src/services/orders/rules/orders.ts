@@ -170,15 +170,17 @@ export function assertWellFormed(wanted: ClaimedTotals, items: readonly WantedIt
       errors: claims.map((path) => ({ path, message: "is computed by the server" })),
     });
   }
-  const quantities = items.flatMap(({ quantity }, index) =>
-    Number.isInteger(quantity) && quantity >= 1 && quantity <= quantityMost
-      ? []
-      : [{ path: `/items/${index}/quantity`, message: `must be 1 to ${quantityMost}` }],
+  const wrong = items.flatMap(({ quantity }, index) =>
+    isQuantity(quantity) ? [] : [{ path: `/items/${index}/quantity`, quantity }],
   );
-  if (quantities.length > 0) {
+  if (wrong.length > 0) {
+    const must = `a whole number from 1 to ${quantityMost}`;
     throw ordersErrors.bad_quantity({
-      detail: `A quantity is a whole number from 1 to ${quantityMost}.`,
-      errors: quantities,
+      detail: `A quantity is ${must}, not ${wrong[0]?.quantity}.`,
+      errors: wrong.map(({ path, quantity }) => ({
+        path,
+        message: `must be ${must}, and is ${quantity}`,
+      })),
     });
   }
   const duplicates = duplicatesOf(items);
@@ -189,6 +191,9 @@ export function assertWellFormed(wanted: ClaimedTotals, items: readonly WantedIt
     });
   }
 }
+
+const isQuantity = (quantity: number) =>
+  Number.isInteger(quantity) && quantity >= 1 && quantity <= quantityMost;
 
 function duplicatesOf(items: readonly WantedItem[]): FieldError[] {
   const seen = new Map<string, number>();

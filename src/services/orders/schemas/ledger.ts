@@ -56,6 +56,12 @@ export type TransactionFilter = Static<typeof TransactionFilter>;
 export const NewTransaction = strict(
   {
     ...members,
+    vatMinor: Type.Optional({
+      ...AmountMinor,
+      description:
+        "Computed unless given. What takes an entry back gives its vatMinor, in which the lines of " +
+        "an order were rounded one by one.",
+    }),
     currency: Type.Optional({
       ...Currency,
       description: "The order's, if there is one, and GBP otherwise, unless given.",

@@ -1,13 +1,12 @@
-import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
-import autocannon from "autocannon";
+import { parseArgs } from "node:util";
 import pg from "pg";
 import { removeCluster, startEmbedded } from "#kernel/db/embedded.ts";
 import { type ServerProcess, startServer, temporaryDataDir } from "../tests/support/server.ts";
+import { compare, line, residentMiB } from "./load.ts";
 
 /**
  * What the kernel costs, measured side by side in one run: the same 20 rows of 100,000 through
@@ -24,6 +23,11 @@ const { values: args } = parseArgs({
   },
 });
 
+const options = {
+  seconds: Number(args.seconds),
+  rounds: Number(args.rounds),
+  connections: Number(args.connections),
+};
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const otherTenants = 499;
 const shopsPerTenant = 200;
@@ -56,72 +60,6 @@ async function seed(ownerUrl: string, tenantId: string): Promise<void> {
   await client.end();
 }
 
-interface Target {
-  name: string;
-  url: string;
-  method?: "GET" | "POST";
-  headers?: Record<string, string>;
-  connections?: number;
-  /** A body that no other request has. */
-  body?: () => string;
-}
-
-/**
- * Requests per second of one round. Reads come from `wrk` where it is installed, since a generator
- * in JavaScript takes as much of the two cores as the servers that it measures.
- */
-async function shoot(target: Target): Promise<number> {
-  if (!target.body && hasWrk) return shootWithWrk(target);
-  const result = await autocannon({
-    url: target.url,
-    method: target.method ?? "GET",
-    connections: target.connections ?? Number(args.connections),
-    duration: Number(args.seconds),
-    headers: target.headers,
-    requests: target.body
-      ? [{ setupRequest: (request) => freshRequest(request, target.body as () => string) }]
-      : undefined,
-  });
-  if (result.non2xx > 0 || result.errors > 0) {
-    throw new Error(`${target.name}: ${result.non2xx} failures, ${result.errors} errors`);
-  }
-  return result.requests.average;
-}
-
-const hasWrk = spawnSync("wrk", ["-v"]).error === undefined;
-
-/** In a process of its own, so that it can run beside this one's event loop. */
-async function shootWithWrk({ name, url, headers = {} }: Target): Promise<number> {
-  const given = Object.entries(headers).flatMap(([key, value]) => ["-H", `${key}: ${value}`]);
-  const load = ["-t1", `-c${args.connections}`, `-d${args.seconds}s`];
-  const { stdout } = await promisify(execFile)("wrk", [...load, ...given, url]);
-  if (/Non-2xx|Socket errors/.test(stdout)) throw new Error(`${name}: ${stdout}`);
-  return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
-}
-
-let requestNumber = 0;
-
-function freshRequest(request: autocannon.Request, body: () => string): autocannon.Request {
-  requestNumber += 1;
-  const headers = {
-    ...request.headers,
-    "idempotency-key": `bench-${process.pid}-${requestNumber}`,
-  };
-  return { ...request, headers, body: body() };
-}
-
-/** Rounds of all targets in turn, so that a disturbed moment hits all alike; the best counts. */
-async function compare(targets: readonly Target[]): Promise<Map<string, number>> {
-  const best = new Map<string, number>();
-  for (let round = 0; round < Number(args.rounds); round += 1) {
-    for (const target of targets) {
-      const rate = await shoot(target);
-      best.set(target.name, Math.max(best.get(target.name) ?? 0, rate));
-    }
-  }
-  return best;
-}
-
 /** The demo tenant's id. */
 async function tenantOf(server: ServerProcess): Promise<string> {
   const { email, password } = await server.demo();
@@ -134,11 +72,6 @@ async function tenantOf(server: ServerProcess): Promise<string> {
   return ((await answer.json()) as { tenant: { id: string } }).tenant.id;
 }
 
-function residentMiB(pid: number): number {
-  const found = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return Number(found?.[1]) / 1024;
-}
-
 /** Median wall time of a command in milliseconds, of 20 runs. */
 function medianMs(command: string, parameters: readonly string[]): number {
   const times = Array.from({ length: 20 }, () => {
@@ -147,10 +80,6 @@ function medianMs(command: string, parameters: readonly string[]): number {
     return performance.now() - startMs;
   });
   return times.sort((a, b) => a - b)[10] as number;
-}
-
-function line(name: string, figure: string, target = ""): void {
-  console.log(`${name.padEnd(62)} ${figure.padStart(12)}  ${target}`);
 }
 
 const dataDir = await temporaryDataDir();
@@ -184,11 +113,14 @@ bare.stderr.pipe(process.stderr);
 const bareUrl = String((await once(bare.stdout, "data"))[0]).trim();
 
 const auth = { "x-api-key": apiKey };
-const reads = await compare([
-  { name: "plimsoll", url: `${server.url}/api/v1/shops?limit=20`, headers: auth },
-  { name: "plain", url: `${bareUrl}/plain?tenant=${tenant}` },
-  { name: "trips", url: `${bareUrl}/trips?tenant=${tenant}` },
-]);
+const reads = await compare(
+  [
+    { name: "plimsoll", url: `${server.url}/api/v1/shops?limit=20`, headers: auth },
+    { name: "plain", url: `${bareUrl}/plain?tenant=${tenant}` },
+    { name: "trips", url: `${bareUrl}/trips?tenant=${tenant}` },
+  ],
+  options,
+);
 const rate = (name: string, from: Map<string, number>) => from.get(name) as number;
 line("list of 20: plimsoll, authenticated and isolated", `${rate("plimsoll", reads).toFixed(0)}/s`);
 line("list of 20: bare Fastify + pg, not isolated", `${rate("plain", reads).toFixed(0)}/s`);
@@ -209,10 +141,13 @@ const unique = (members: object) => () => {
 async function compareCreates(connections: number): Promise<void> {
   const post = { method: "POST" as const, connections };
   const url = `${server.url}/api/v1/shops`;
-  const writes = await compare([
-    { ...post, name: "plimsoll", url, headers: { ...auth, ...json }, body: unique({}) },
-    { ...post, name: "bare", url: `${bareUrl}/bare`, headers: json, body: unique({ tenant }) },
-  ]);
+  const writes = await compare(
+    [
+      { ...post, name: "plimsoll", url, headers: { ...auth, ...json }, body: unique({}) },
+      { ...post, name: "bare", url: `${bareUrl}/bare`, headers: json, body: unique({ tenant }) },
+    ],
+    options,
+  );
   const [ours, theirs] = [rate("plimsoll", writes), rate("bare", writes)];
   const at = `${connections} at a time`;
   line(`create, ${at}: with audit, idempotency and outbox`, `${ours.toFixed(0)}/s`);
@@ -226,7 +161,7 @@ async function compareCreates(connections: number): Promise<void> {
 
 await compareCreates(1);
 // One tenant's changes queue for its audit chain, so this is the most that one tenant can write.
-await compareCreates(Number(args.connections));
+await compareCreates(options.connections);
 line("resident memory of the server, after load", `${Math.round(residentMiB(server.pid))} MiB`);
 
 bare.kill();

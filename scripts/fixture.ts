@@ -21,7 +21,7 @@ export function temporaryFolder(t: TestContext, files: Record<string, string> = 
 /** The bootstrap in a folder of its own, over the packages that are installed here. */
 export function temporaryCheckout(t: TestContext, files: Record<string, string>): string {
   const folder = temporaryFolder(t, files);
-  for (const name of ["start", "bootstrap", "install", "install-lock", "tether"]) {
+  for (const name of ["start", "bootstrap", "install", "install-lock", "node-flags", "tether"]) {
     cpSync(join(repository, "scripts", `${name}.mjs`), join(folder, "scripts", `${name}.mjs`));
   }
   cpSync(join(repository, "package-lock.json"), join(folder, "package-lock.json"));

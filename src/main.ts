@@ -123,18 +123,30 @@ function stopOnSignal(app: RunningApp, signals: Signals): void {
 }
 
 function welcome(app: RunningApp, demo: DemoAccess | null): void {
-  const url = app.config.role === "worker" ? "(worker, no address)" : app.config.publicUrl;
-  const lines = ["", `  Plimsoll ${version} is ready at ${url}`];
-  if (app.config.role !== "worker") lines.push(`  API reference  ${url}/docs`);
-  if (demo) {
+  const { role, port, publicUrl } = app.config;
+  const url = port === 0 ? app.url() : publicUrl;
+  const lines = ["", `  Plimsoll ${version} is ready${role === "worker" ? "" : ` at ${url}`}`];
+  if (role === "worker") lines.push("  Role           worker: it answers no requests");
+  else lines.push(`  API reference  ${url}/docs`);
+  if (demo && role !== "worker") {
     lines.push(
       `  Sign in as     ${demo.email}   password ${demo.password}`,
-      "  Next step      bin/plimsoll login --demo && bin/plimsoll orders shops list",
+      `  Next step      ${nextStep(url, app.config.dataDir)}`,
     );
   }
   const data = app.config.databaseUrl ? "the PostgreSQL of DATABASE_URL" : app.config.dataDir;
   lines.push(`  Data           ${data}; Ctrl-C stops the server and keeps it`);
   process.stdout.write(`${lines.join("\n")}\n\n`);
+}
+
+/** The command line looks at the usual address and folder, and has to be told of others. */
+function nextStep(url: string, dataDir: string): string {
+  const elsewhere = [
+    ...(url === "http://127.0.0.1:7070" ? [] : [`PLIMSOLL_API=${url}`]),
+    ...(dataDir === ".plimsoll" ? [] : [`PLIMSOLL_DATA_DIR=${dataDir}`]),
+  ];
+  const commands = "bin/plimsoll login --demo && bin/plimsoll orders shops list";
+  return elsewhere.length > 0 ? `export ${elsewhere.join(" ")} && ${commands}` : commands;
 }
 
 const otherFolder =

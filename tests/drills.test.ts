@@ -57,8 +57,6 @@ async function replicas(t: TestContext) {
       DATABASE_APP_URL: database.appUrl,
       PLIMSOLL_DATA_DIR: dataDir,
       PLIMSOLL_MASTER_KEY: masterKey,
-      // A token says who issued it, and the replicas are one issuer.
-      PLIMSOLL_PUBLIC_URL: "http://plimsoll.test",
       PORT: String(port),
     };
     const server = launch(cleanup, { env });

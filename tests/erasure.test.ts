@@ -10,8 +10,8 @@ import { startWorker } from "#kernel/jobs/worker.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import { startTestApp, type TestApp } from "#kernel/testing.ts";
 import type { TenantRow } from "#kernel/tenancy/store.ts";
-import { services } from "../src/services.ts";
 import { fillEveryTable } from "./support/every-table.ts";
+import { testServices } from "./support/services.ts";
 
 const env = { PLIMSOLL_ALLOW_PRIVATE_HOSTS: "127.0.0.1:9" };
 
@@ -55,7 +55,7 @@ async function work(t: TestContext, { app }: TestApp): Promise<void> {
   const platform = app.depsOf("platform") as PlatformDeps;
   const worker = await startWorker({
     ownerUrl: app.ownerUrl,
-    services: services.map(({ name, jobs }) => ({ name, jobs, deps: app.depsOf(name) })),
+    services: testServices().map(({ name, jobs }) => ({ name, jobs, deps: app.depsOf(name) })),
     tenants: { ref: platform.tenants.known },
     clock: systemClock,
     log: app.log,
@@ -74,7 +74,7 @@ async function work(t: TestContext, { app }: TestApp): Promise<void> {
 for (const kind of ["shared", "dedicated"]) {
   // Guards against a tenant that is deleted and still there, or that takes a neighbour with it.
   test(`a deleted ${kind} tenant loses all that it had, and its neighbour nothing`, async (t) => {
-    const house = await startTestApp(t, { services, env });
+    const house = await startTestApp(t, { services: testServices(), env });
     const [acme, globex] = [`acme-${kind}`, `globex-${kind}`];
     for (const slug of [acme, globex]) await fillEveryTable(house, slug);
     const [doomed, neighbour] = [await house.tenant(acme), await house.tenant(globex)];
@@ -122,7 +122,7 @@ for (const kind of ["shared", "dedicated"]) {
 
 // Guards against rows of a request or job that was still under way when its tenant was deleted.
 test("a deleted tenant is looked at again until nothing is left", async (t) => {
-  const house = await startTestApp(t, { services: services.slice(0, 1) });
+  const house = await startTestApp(t, { services: testServices().slice(0, 1) });
   const doomed = await house.tenant("acme");
   const admin = house.as("operations", "admin");
   assert.equal((await admin.delete(`/tenants/${doomed.id}`)).status, 204);

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startTestApp, type TestApp } from "#kernel/testing.ts";
 import type { Client, TestResponse } from "#kernel/testing/client.ts";
-import { services } from "../src/services.ts";
 import { fillEveryTable } from "./support/every-table.ts";
+import { testServices } from "./support/services.ts";
 import { exampleOf, type Operation, operationsOf } from "./support/operations.ts";
 
 const unknownId = "01890000-0000-7000-8000-000000000000";
@@ -92,7 +92,7 @@ for (const [owner, stranger] of [
     // Guards against any operation that lets a caller learn that another tenant's id exists.
     test(`${role} of ${stranger}: an id of ${owner} is answered like an unknown one`, async (t) => {
       const env = { PLIMSOLL_ALLOW_PRIVATE_HOSTS: "127.0.0.1:9" };
-      const app = await startTestApp(t, { services, env });
+      const app = await startTestApp(t, { services: testServices(), env });
       await fillEveryTable(app, owner);
       const { compared, uncovered } = await compareAll(app, owner, stranger, role);
       assert.deepEqual(uncovered, [], "operations for which no foreign id could be made");
@@ -104,7 +104,7 @@ for (const [owner, stranger] of [
 
 // Guards against a cursor of one tenant opening another tenant's list.
 test("a cursor of another tenant's list is refused", async (t) => {
-  const app = await startTestApp(t, { services });
+  const app = await startTestApp(t, { services: testServices() });
   for (const name of ["One", "Two", "Three"]) await app.as("acme").post("/shops", { name });
   const first = await app.as("acme").get("/shops?limit=1");
   assert.equal(first.status, 200);
@@ -118,7 +118,7 @@ test("a cursor of another tenant's list is refused", async (t) => {
 
 // Guards against a route that nobody thought about: without credentials only listed ones answer.
 test("without credentials every operation that is not public answers 401", async (t) => {
-  const app = await startTestApp(t, { services });
+  const app = await startTestApp(t, { services: testServices() });
   const operations = operationsOf((await app.as().get("/openapi.json")).body);
   const open: string[] = [];
   for (const operation of operations) {

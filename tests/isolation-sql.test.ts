@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import pg from "pg";
 import { startTestApp, type TestApp } from "#kernel/testing.ts";
-import { services } from "../src/services.ts";
 import { fillEveryTable } from "./support/every-table.ts";
+import { testServices } from "./support/services.ts";
 
 interface Table {
   schema: string;
@@ -130,7 +130,7 @@ for (const slug of ["acme", "acme-dedicated"]) {
   // Guards against any table, verb or setting through which one tenant's rows reach another.
   test(`${slug}: in SQL no table gives, changes or takes a row without its tenant`, async (t) => {
     const env = { PLIMSOLL_ALLOW_PRIVATE_HOSTS: "127.0.0.1:9" };
-    const app = await startTestApp(t, { services, env });
+    const app = await startTestApp(t, { services: testServices(), env });
     await fillEveryTable(app, slug);
     const { empty, cells } = await matrix(app, slug);
     assert.deepEqual(empty, [], "tables in which the tenant has no row to steal");

@@ -108,6 +108,14 @@ test("what happens in the api process reaches a webhook through the worker proce
   assert.equal(receiver.received.length, 0);
 });
 
+/** What one server issues, another over the same database takes, whatever its port. */
+async function assertOneIssuer({ dataDir }: House, [first, second]: Serving[]): Promise<void> {
+  const { email, password } = JSON.parse(readFileSync(join(dataDir, "demo.json"), "utf8"));
+  const { body } = await post(`${first?.url}/api/v1/auth/login`, { email, password });
+  const headers = { authorization: `Bearer ${body.accessToken}` };
+  assert.equal((await fetch(`${second?.url}/api/v1/auth/me`, { headers })).status, 200);
+}
+
 // Guards against servers that start together and migrate, or fill the demo, one over the other.
 test("two servers at once on an empty database migrate it once and both serve", async (t) => {
   const house = await emptyHouse(t);
@@ -122,6 +130,12 @@ test("two servers at once on an empty database migrate it once and both serve", 
       return ((await answer.json()) as { items: { name: string }[] }).items;
     }),
   );
+  await assertOneIssuer(house, both);
+  for (const { url, output } of both) {
+    const there = `PLIMSOLL_API=${url} PLIMSOLL_DATA_DIR=${house.dataDir}`;
+    const next = `  Next step      export ${there} && bin/plimsoll login --demo`;
+    assert.ok(output().includes(next), "what it says to do next leads to it");
+  }
   const names = (lists[0] ?? []).map(({ name }) => name);
   assert.ok(names.length > 0);
   assert.equal(new Set(names).size, names.length, "the demo is there once");
@@ -216,17 +230,21 @@ test("what it does not know it names, and starts nothing", async (t) => {
     assert.doesNotMatch(server.output(), /\n\s+at /, "no stack for an operator's mistake");
     return server.output();
   };
-  const [service, role, typo, option] = await Promise.all([
+  const noFiles = { TLS_CERT_FILE: "/nowhere/tls.crt", TLS_KEY_FILE: "/nowhere/tls.key" };
+  const [service, role, typo, option, tls] = await Promise.all([
     start(["--services", "orders,ordres"]),
     start(["--role", "wroker"]),
     start([], { PLIMSOLL_ALOW_PRIVATE_HOSTS: "10.1.2.3" }),
     start(["--sevices", "orders"]),
+    start([], noFiles),
   ]);
   assert.match(service, /--services names ordres, which is no service; there are platform, orders/);
   assert.match(role, /--role expects api, worker or all/);
   assert.match(typo, /PLIMSOLL_ALOW_PRIVATE_HOSTS .*did you mean PLIMSOLL_ALLOW_PRIVATE_HOSTS/);
   assert.ok(!typo.includes("10.1.2.3"));
   assert.match(option, /--sevices/);
+  assert.match(tls, /TLS_CERT_FILE names a file [^]*TLS_KEY_FILE names a file/);
+  assert.ok(!tls.includes("/nowhere/"));
   const schemas = await withClient(house.database.adminUrl, (client) =>
     client.query("select from pg_namespace where nspname = 'platform'"),
   );

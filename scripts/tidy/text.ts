@@ -81,8 +81,12 @@ const listingFiles = ["routes", "jobs"];
 /** Files in whose place a service of many areas has a folder, and nothing that lists it. */
 const splitFiles = ["schemas", "changes", "rules", "store", "demo"];
 
-/** Folders that no file stands in for: a document's layout is not a rule, and never small. */
-const ownFolders = ["documents"];
+/**
+ * Folders that no file stands in for: a document's layout is not a rule, and never small;
+ * `runtimes` speak to engines of others, and an `engine` brings about, step by step, what rows say
+ * is wanted.
+ */
+const ownFolders = ["documents", "engine", "runtimes"];
 
 const fileNames = [...singleFiles, ...listingFiles, ...splitFiles];
 const folderNames = [...listingFiles, ...splitFiles, ...ownFolders];

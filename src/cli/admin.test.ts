@@ -76,13 +76,18 @@ test("a fault point is read and armed; an unknown one is told with those there a
 
 // Guards against breakers of one process that are taken for everybody's.
 test("breakers are listed with the process that they are of", async (t) => {
-  const { run } = await operator(t, (_, response) => {
+  const { run } = await operator(t, ({ url }, response) => {
     const instance = { id: "i-1", host: "api-1", pid: 42 };
-    json(response, 200, { instance, items: [{ name: "redis", state: "OPEN" }] });
+    const rest = url.includes("cursor=more");
+    const name = rest ? "redis" : "oidc";
+    const nextCursor = rest ? null : "more";
+    json(response, 200, { instance, items: [{ name, state: "OPEN" }], nextCursor });
   });
   const { stdout, stderr } = await run("breakers", "list");
-  assert.match(stdout, /redis +OPEN/);
+  assert.match(stdout, /oidc +OPEN[^]*redis +OPEN/);
   assert.match(stderr, /process 42 on api-1/);
+  const { instance, items } = JSON.parse((await run("breakers", "list", "--json")).stdout);
+  assert.deepEqual([instance.pid, items.length], [42, 2]);
 });
 
 // Guards against an audit of the platform that can only be had by hand.

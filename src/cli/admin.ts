@@ -17,8 +17,7 @@ function listOf(at: string, summary: string, columns: readonly Column[]): Comman
     name: "list",
     summary,
     async run({ client, out }) {
-      const answer = await client.call<Partial<Page>>({ path: at });
-      out.page(columns, { items: answer.items ?? [], nextCursor: answer.nextCursor ?? null });
+      out.page(columns, await client.list({ path: at }, { all: true }));
     },
   };
 }
@@ -219,9 +218,8 @@ const breakerColumns: readonly Column[] = [
   { title: "Changed", value: "changedAt" },
 ];
 
-interface Breakers {
+interface Breakers extends Page {
   instance: { id: string; host: string; pid: number };
-  items: Record<string, unknown>[];
 }
 
 export const breakerCommands: AdminArea = [
@@ -229,9 +227,9 @@ export const breakerCommands: AdminArea = [
     name: "list",
     summary: "outside dependencies and whether they may be called",
     async run({ client, out }) {
-      const { instance, items } = await client.call<Breakers>({ path: "/admin/breakers" });
-      out.page(breakerColumns, { items, nextCursor: null });
-      const { id, host, pid } = instance;
+      const breakers = await client.list({ path: "/admin/breakers" }, { all: true });
+      out.page(breakerColumns, breakers);
+      const { id, host, pid } = (breakers as Breakers).instance;
       out.note(`As process ${pid} on ${host} sees them (${id}); each process has its own.`);
     },
   },

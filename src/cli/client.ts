@@ -86,7 +86,7 @@ export function createClient(options: ClientOptions): Client {
         items.push(...next.items);
         nextCursor = next.nextCursor;
       }
-      return { items, nextCursor };
+      return { ...first, items, nextCursor };
     },
   };
 }

@@ -50,7 +50,11 @@ export const commandEntries: readonly CommandEntry[] = [
     summary: "go on in another tenant",
     load: async () => (await import("./accounts.ts")).switchTenant,
   },
-  group("orders", "shops, products and orders", async () => (await import("./orders.ts")).commands),
+  group(
+    "orders",
+    "shops, products, customers and orders",
+    async () => (await import("./orders.ts")).commands,
+  ),
   group("tenants", "the platform's tenants", async () => {
     return (await import("./tenants.ts")).tenantCommands;
   }),

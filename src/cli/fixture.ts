@@ -25,6 +25,8 @@ export interface RunOptions {
   home: string;
   env?: Record<string, string>;
   stdin?: string;
+  /** The same, typed at a terminal. */
+  typed?: string;
   /** Both outputs are a terminal this wide. */
   terminalColumns?: number;
 }
@@ -44,12 +46,14 @@ function collector(columns: number | undefined) {
 
 /** Runs a command line in this process, with a home, environment and streams of its own. */
 export async function runCli(argv: readonly string[], options: RunOptions): Promise<Finished> {
-  const stdout = collector(options.terminalColumns);
-  const stderr = collector(options.terminalColumns);
+  const { typed, stdin = "", terminalColumns = typed === undefined ? undefined : 80 } = options;
+  const stdout = collector(terminalColumns);
+  const stderr = collector(terminalColumns);
+  const input = Object.assign(Readable.from([typed ?? stdin]), { isTTY: typed !== undefined });
   const code = await run(argv, {
     env: options.env ?? {},
     homeDir: options.home,
-    stdin: Readable.from([options.stdin ?? ""]) as unknown as NodeJS.ReadStream,
+    stdin: input as unknown as NodeJS.ReadStream,
     stdout: stdout.stream,
     stderr: stderr.stream,
   });

@@ -95,3 +95,21 @@ test("registering and accepting go under a key", async (t) => {
   assert.equal((await run(["invitations", "accept", "pli_x"])).code, 0);
   for (const { url, headers } of received) assert.ok(headers["idempotency-key"], url);
 });
+
+// Guards against a tenant that is gone for good because the wrong id was pasted at a terminal.
+test("a person who deletes a tenant types its slug; a program need not", async (t) => {
+  const { url, received } = await startStub(t, ({ method }, response) =>
+    method === "GET" ? json(response, 200, { id, slug: "deli" }) : response.writeHead(204).end(),
+  );
+  const argv = ["tenants", "delete", id, "--api", url];
+  const home = await temporaryHome(t);
+  const methods = () => received.splice(0).map(({ method }) => method);
+  const slip = await runCli(argv, { home, typed: "dell\n" });
+  assert.equal(slip.code, 1);
+  assert.match(slip.stderr, /deli.*for good[^]*Nothing was deleted/);
+  assert.deepEqual(methods(), ["GET"]);
+  assert.equal((await runCli(argv, { home, typed: "deli\n" })).code, 0);
+  assert.deepEqual(methods(), ["GET", "DELETE"]);
+  assert.equal((await runCli(argv, { home })).code, 0);
+  assert.deepEqual(methods(), ["DELETE"]);
+});

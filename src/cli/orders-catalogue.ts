@@ -1,5 +1,6 @@
 import { UsageError } from "./errors.ts";
 import { integer, list, yesOrNo } from "./options.ts";
+import { idOf } from "./orders-names.ts";
 import { type Resource, resourceCommands } from "./resource.ts";
 import type { CommandSpec } from "./types.ts";
 
@@ -17,6 +18,7 @@ const active = {
 
 const shops: Resource = {
   one: "shop",
+  idOf: (client, text) => idOf(client, "shop", text, { whole: true }),
   path: "/shops",
   filters,
   columns: [
@@ -36,6 +38,7 @@ const shops: Resource = {
 
 const products: Resource = {
   one: "product",
+  idOf: (client, text) => idOf(client, "product", text),
   path: "/products",
   filters,
   columns: [
@@ -98,6 +101,7 @@ const orNone = (text: string) => (text === "" ? null : text);
 
 const customers: Resource = {
   one: "customer",
+  idOf: (client, text) => idOf(client, "customer", text),
   path: "/customers",
   filters: [
     { flags: "--q <text>", member: "q", summary: "part of the name, e-mail address or phone" },

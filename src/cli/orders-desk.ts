@@ -91,10 +91,19 @@ async function itemsOf(client: Client, items: readonly Item[]) {
   return found;
 }
 
+const acknowledge: OptionSpec = {
+  flags: "--acknowledge-allergens",
+  summary: "although it holds what the customer must not eat",
+};
+
 const create: CommandSpec = {
   name: "create",
   summary: "take an order, as a draft",
-  options: [...bodyOptions, { flags: "--submit", summary: "submit it at once" }],
+  options: [
+    ...bodyOptions,
+    { flags: "--submit", summary: "submit it at once" },
+    { ...acknowledge, summary: `with --submit: ${acknowledge.summary}` },
+  ],
   help: "Without --shop it is for the only shop that there is.",
   async run(invocation) {
     const { client, options, out } = invocation;
@@ -103,11 +112,24 @@ const create: CommandSpec = {
     body.shopId ??= await onlyShop(client);
     const call = { method: "POST" as const, path: "/orders", body, isCreation: true };
     const made = await client.call<ShownOrder>(call);
-    const order = options.submit === true ? await move(client, made.id, "submit", {}) : made;
+    const order = options.submit === true ? await submitNew(invocation, made) : made;
     showOrder(out, order);
     out.success(`Made the order ${order.number}, which is ${order.state}`);
   },
 };
+
+/** Whoever is refused here has an order all the same, and must not take it a second time. */
+async function submitNew(
+  { client, options, out }: Invocation,
+  made: ShownOrder,
+): Promise<ShownOrder> {
+  const body = given(options, ["acknowledgeAllergens"]);
+  return move(client, made.id, "submit", { body }).catch((error: unknown) => {
+    showOrder(out, made);
+    out.note(`Made the order ${made.number}, which stays a draft: it could not be submitted.`);
+    throw error;
+  });
+}
 
 const get: CommandSpec = {
   name: "get <order>",
@@ -156,11 +178,6 @@ function move(
 }
 
 const reason: OptionSpec = { flags: "--reason <text>", summary: "kept in the order's history" };
-const acknowledge: OptionSpec = {
-  flags: "--acknowledge-allergens",
-  summary: "although it holds what the customer must not eat",
-};
-
 /** What moves an order on, as the API names it. */
 const moves: readonly [event: string, summary: string, extra?: OptionSpec][] = [
   ["submit", "submit a draft", acknowledge],

@@ -2,11 +2,11 @@ import { createReadStream, createWriteStream } from "node:fs";
 import { readFile, rename, rm, stat } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { CommandError, UsageError } from "./errors.ts";
+import { ApiError, CommandError, type ProblemDocument, UsageError } from "./errors.ts";
 import { textOf } from "./options.ts";
 import { orderFilters, orderQuery } from "./orders-desk.ts";
 import { idOf } from "./orders-names.ts";
-import type { Progress } from "./output.ts";
+import type { Output, Progress } from "./output.ts";
 import { readStdin } from "./prompt.ts";
 import { type Column, formatTable } from "./table.ts";
 import { path } from "./transport.ts";
@@ -88,6 +88,9 @@ const importProducts: CommandSpec = {
         isCreation: true,
         timeoutMs: importTimeoutMs,
       });
+    } catch (error) {
+      progress.end();
+      throw showRefusal(invocation, error);
     } finally {
       progress.end();
       file.destroy();
@@ -99,15 +102,27 @@ const importProducts: CommandSpec = {
   },
 };
 
+/** Shows the faults of a file that was refused; the error that is left to be told. */
+function showRefusal({ out }: Invocation, error: unknown): unknown {
+  const isOfRows = error instanceof ApiError && error.problem.code === "ERR_ORDERS_IMPORT_REFUSED";
+  if (out.isJson || !isOfRows) return error;
+  const { errors = [], errorsOmitted, ...problem } = error.problem;
+  showFaults(out, errors, Number(errorsOmitted ?? 0));
+  return new ApiError(problem, error.retryAfterSeconds);
+}
+
+function showFaults(out: Output, errors: readonly object[], omitted: number): void {
+  const shown = errors.slice(0, errorsShown) as Record<string, unknown>[];
+  if (shown.length === 0) return;
+  const heading = (text: string) => out.paint("bold", text);
+  for (const text of formatTable(errorColumns, shown, { heading })) out.line(text);
+  const more = errors.length - shown.length + omitted;
+  if (more > 0) out.note(`and ${more} more: --json shows the first thousand`);
+}
+
 function showReport({ out }: Invocation, report: Report): void {
-  const { created, updated, unchanged, dryRun, errors } = report;
-  const shown = errors.slice(0, errorsShown);
-  if (shown.length > 0) {
-    const heading = (text: string) => out.paint("bold", text);
-    for (const text of formatTable(errorColumns, shown, { heading })) out.line(text);
-    const more = errors.length - shown.length + report.errorsOmitted;
-    if (more > 0) out.note(`and ${more} more: --json shows the first thousand`);
-  }
+  const { created, updated, unchanged, dryRun, errors, errorsOmitted } = report;
+  showFaults(out, errors, errorsOmitted);
   const counts = `${created} made, ${updated} changed, ${unchanged} as they were`;
   if (dryRun) out.note(`It would be: ${counts}. Nothing was changed.`);
   else out.success(`Imported: ${counts}`);
@@ -130,7 +145,11 @@ const label: CommandSpec = {
     output("label-SKU.pdf"),
     { flags: "--shop <shop>", summary: "print this one's name and address, by name or id" },
     { flags: "--price", summary: "print the price too" },
-    { flags: "--size <size>", summary: "width and height in millimetres: 100x62" },
+    {
+      flags: "--size <size>",
+      summary: "width and height in millimetres; 100x62 unless given",
+      choices: ["100x62", "89x36"],
+    },
     { flags: "--small-pack", summary: "the pack is small, so the letters may be" },
     {
       flags: "--acknowledge-allergens",
@@ -221,11 +240,16 @@ const syncColumns: readonly Column[] = [
   { title: "Outcome", value: "outcome" },
   { title: "Id", value: "id" },
   { title: "Version", value: "version" },
-  {
-    title: "Why",
-    value: ({ problem }) => (problem as { detail?: string } | undefined)?.detail ?? "",
-  },
+  { title: "Why", value: ({ problem }) => whyOf(problem as ProblemDocument | undefined) },
 ];
+
+/** What the endpoint would have said; where members are invalid, which ones. */
+function whyOf(problem: ProblemDocument | undefined): string {
+  if (!problem) return "";
+  const { detail = "", errors = [], code } = problem;
+  if (code !== "ERR_REQUEST_INVALID" || errors.length === 0) return detail;
+  return errors.map(({ path: at, message }) => `${at} ${message}`).join("; ");
+}
 
 const sync: CommandSpec = {
   name: "sync <file>",

@@ -66,13 +66,18 @@ export const transactionCommands: readonly CommandSpec[] = [
         required: true,
       },
       { flags: "--reference <text>", summary: "what it is for", required: true },
+      {
+        flags: "--vat-minor <amount>",
+        summary: "the VAT in it, of the entry that it takes back; computed unless given",
+        parse: integer,
+      },
       { flags: "--order <order>", summary: "the order that it belongs to, by number or id" },
       { flags: "--currency <code>", summary: "the order's, or GBP, unless given" },
     ],
     async run({ client, options, out }) {
       const order = textOf(options, "order");
       const body = {
-        ...given(options, ["amountMinor", "vatRate", "reference", "currency"]),
+        ...given(options, ["amountMinor", "vatRate", "vatMinor", "reference", "currency"]),
         ...(order !== undefined && { orderId: await idOf(client, "order", order) }),
       };
       const call = { method: "POST" as const, path: "/transactions", body, isCreation: true };

@@ -28,9 +28,14 @@ const toldAtMost = 5;
 /**
  * The id of what a person names: a shop by its name or a part of it, a product by its SKU, a
  * customer by e-mail address or name, an order by its number; in upper or lower case. An id is
- * taken as it is. Throws a CommandError where there is none, or several.
+ * taken as it is. `whole`: no part will do. Throws a CommandError where there is none, or several.
  */
-export async function idOf(client: Client, of: keyof typeof kinds, text: string): Promise<string> {
+export async function idOf(
+  client: Client,
+  of: keyof typeof kinds,
+  text: string,
+  { whole = false }: { whole?: boolean } = {},
+): Promise<string> {
   if (identifier.test(text)) return text;
   const kind: Kind = kinds[of];
   const found = await search(client, kind, text);
@@ -38,7 +43,7 @@ export async function idOf(client: Client, of: keyof typeof kinds, text: string)
   const alike = found.filter((item) =>
     namesOf(kind, item).some((name) => name.toLowerCase() === text.toLowerCase()),
   );
-  const part = kind.takesPart ? found : [];
+  const part = kind.takesPart && !whole ? found : [];
   const chosen = [exact, alike, part].find(({ length }) => length > 0) ?? [];
   if (chosen.length === 1) return String(chosen[0]?.id);
   const [one, named] = [kind.one, oneLine(text)];

@@ -116,6 +116,44 @@ test("an order is taken by names: of shops, customers and SKUs", async (t) => {
   assert.equal(JSON.parse(changes()[1]?.body ?? "").shopId, id(1));
 });
 
+// Guards against an order that was made, is not told of, and is therefore taken a second time.
+test("an order that can't be submitted is told of all the same", async (t) => {
+  const { run, changes } = await startDesk(t, (request, response) => {
+    if (!request.url.endsWith("/submit")) return answerAll(request, response);
+    json(response, 409, { title: "No", status: 409, code: "ERR_ORDERS_ALLERGEN_CONFLICT" });
+  });
+  const argv = ["create", "--shop", "Deli", "--item", "ROLL", "--submit"];
+  const refused = await run(...argv);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stdout, /number +261120-7K3QD\n/);
+  assert.match(refused.stderr, /Made the order 261120-7K3QD, which stays a draft.*\n✖ No/);
+  const forPrograms = await run(...argv, "--json", "--acknowledge-allergens");
+  assert.deepEqual([forPrograms.code, JSON.parse(forPrograms.stdout).number], [1, order.number]);
+  assert.deepEqual(JSON.parse(changes().at(-1)?.body ?? ""), { acknowledgeAllergens: true });
+});
+
+// Guards against a catalogue that is found by ids only, and against a part of a name that deletes.
+test("shops, products and customers are called by their names", async (t) => {
+  const { run, received, changes } = await startDesk(t);
+  const calls: [argv: string[], method: string, path: string][] = [
+    [["products", "get", "roll"], "GET", `products/${id(4)}`],
+    [["products", "update", "A=B", "--stock", "3"], "PATCH", `products/${id(6)}`],
+    [["products", "history", "ROLL-HOT"], "GET", `products/${id(5)}/history`],
+    [["customers", "get", "sam@example.com"], "GET", `customers/${id(7)}`],
+    [["shops", "delete", "Market Stall"], "DELETE", `shops/${id(2)}`],
+    [["shops", "get", id(3)], "GET", `shops/${id(3)}`],
+  ];
+  for (const [argv, method, path] of calls) {
+    const { stderr } = await run(...argv);
+    const last = received.at(-1);
+    assert.deepEqual([last?.method, last?.url], [method, `/api/v1/${path}`], stderr);
+  }
+  const before = changes().length;
+  const { code, stderr } = await run("shops", "delete", "stall");
+  assert.deepEqual([code, changes().length], [1, before]);
+  assert.match(stderr, /no shop "stall"\n {2}There are: Market Stall/);
+});
+
 // Guards against a step of an order that another command takes, or that overwrites unseen.
 test("an order is moved on and changed by its number", async (t) => {
   const { run, changes } = await startDesk(t);
@@ -210,6 +248,24 @@ test("an import sends the file as it is, and fails where rows were left out", as
   }
 });
 
+// Guards against a refusal that does not say which cell of which line is wrong.
+test("a file that is refused has its faults told by line, column and value", async (t) => {
+  const fault = { line: 12, column: "priceMinor", value: "4.75", code: "E", message: "is bad" };
+  const errors = Array.from({ length: 30 }, () => ({ path: "/12/priceMinor", ...fault }));
+  const refused = { title: "No", status: 422, code: "ERR_ORDERS_IMPORT_REFUSED" };
+  const { run } = await startDesk(t, (_, response) =>
+    json(response, 422, { ...refused, errors, errorsOmitted: 7 }),
+  );
+  const { code, stdout, stderr } = await run("import", import.meta.filename);
+  assert.equal(code, 1);
+  assert.match(stdout, /^LINE +COLUMN +VALUE +WHAT IS WRONG\n +12 +priceMinor +4\.75 +is bad\n/);
+  assert.equal(stdout.match(/is bad/g)?.length, 20);
+  assert.match(stderr, /^and 17 more: .*\n✖ No \(422 ERR_ORDERS_IMPORT_REFUSED\)\n$/);
+  const forPrograms = await run("import", import.meta.filename, "--json");
+  assert.equal(forPrograms.stdout, "");
+  assert.equal(JSON.parse(forPrograms.stderr).errors.length, 30);
+});
+
 // Guards against a list of faults that scrolls away what matters.
 test("of many faults the first twenty are told", async (t) => {
   const errors = Array.from({ length: 30 }, (_, n) => ({ path: `/${n}`, message: "is bad" }));
@@ -258,9 +314,12 @@ test("a document is written whole or not at all, where it was asked for", async 
 });
 
 test("a batch of a till is brought in, and what was not applied is an error", async (t) => {
+  const errors = [{ path: "/items/2/data/name", message: "is required" }];
+  const invalid = { code: "ERR_REQUEST_INVALID", detail: "Something is invalid.", errors };
   const items = [
     { type: "customer", key: "c1", outcome: "applied", id: id(7), version: 1 },
     { type: "order", key: "o1", outcome: "conflict", id: id(0), version: 3 },
+    { type: "shop", key: "s1", outcome: "refused", id: null, version: null, problem: invalid },
   ];
   const { run, home, received } = await startDesk(t, (_, response) =>
     json(response, 200, { items }),
@@ -270,7 +329,8 @@ test("a batch of a till is brought in, and what was not applied is an error", as
   const { code, stdout, stderr } = await run("sync", file);
   assert.equal(code, 1);
   assert.match(stdout, /order +o1 +conflict/);
-  assert.match(stderr, /1 of 2 were not applied/);
+  assert.match(stdout, /shop +s1 +refused .* \/items\/2\/data\/name is required/);
+  assert.match(stderr, /2 of 3 were not applied/);
   assert.deepEqual(JSON.parse(received[0]?.body ?? ""), { items: [{ key: "c1" }] });
   await writeFile(file, "{");
   assert.equal((await run("sync", file)).code, 2);

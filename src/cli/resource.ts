@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import type { Client } from "./client.ts";
 import { UsageError } from "./errors.ts";
 import { given, listQuery, pageOptions, textOf } from "./options.ts";
 import { readStdin } from "./prompt.ts";
@@ -27,6 +28,8 @@ export interface Resource {
   filters?: readonly (OptionSpec & { member: string })[];
   /** What tells one from the others: "id" unless said otherwise. */
   key?: string;
+  /** Finds the id of what a person calls one; ids alone are understood unless it is there. */
+  idOf?: (client: Client, text: string) => Promise<string>;
   /** What it has of the usual commands; all unless said otherwise. */
   verbs?: readonly Verb[];
 }
@@ -99,18 +102,21 @@ function createCommand({ one, path: at, fields, key = "id" }: Resource): Command
   };
 }
 
-function getCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
+function getCommand(resource: Resource): CommandSpec {
+  const { one } = resource;
   return {
-    name: `get <${key}>`,
+    name: `get ${argumentOf(resource)}`,
     summary: `show one ${one}`,
-    run: async ({ client, args, out }) => out.record(await client.call({ path: below(at, args) })),
+    run: async ({ client, args, out }) =>
+      out.record(await client.call({ path: await below(resource, client, args) })),
   };
 }
 
-function updateCommand({ one, path: at, fields, key = "id" }: Resource): CommandSpec {
+function updateCommand(resource: Resource): CommandSpec {
+  const { one, fields } = resource;
   const changeable = fields.filter(({ isChangeable = true }) => isChangeable);
   return {
-    name: `update <${key}>`,
+    name: `update ${argumentOf(resource)}`,
     summary: `change ${withArticle(one)}`,
     options: [...changeable, ...dataOptions, ifVersion],
     help:
@@ -120,7 +126,7 @@ function updateCommand({ one, path: at, fields, key = "id" }: Resource): Command
       const { client, args, out } = invocation;
       const body = await readBody(invocation, members(changeable));
       if (Object.keys(body).length === 0) throw new UsageError("There is nothing to change");
-      const target = below(at, args);
+      const target = await below(resource, client, args);
       const headers = { "if-match": await versionTag(invocation, target) };
       out.record(await client.call({ method: "PATCH", path: target, body, headers }));
       out.success(`Changed the ${one}`);
@@ -128,14 +134,15 @@ function updateCommand({ one, path: at, fields, key = "id" }: Resource): Command
   };
 }
 
-function deleteCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
+function deleteCommand(resource: Resource): CommandSpec {
+  const { one } = resource;
   return {
-    name: `delete <${key}>`,
+    name: `delete ${argumentOf(resource)}`,
     summary: `delete ${withArticle(one)}`,
     options: [ifVersion],
     async run({ client, args, options, out }) {
       const version = textOf(options, "ifVersion");
-      const call = { method: "DELETE" as const, path: below(at, args) };
+      const call = { method: "DELETE" as const, path: await below(resource, client, args) };
       const ifMatch = { "if-match": `"${version}"` };
       await client.call(version === undefined ? call : { ...call, headers: ifMatch });
       out.result({ deleted: args[0] }, () => out.success(`Deleted the ${one}`));
@@ -143,19 +150,30 @@ function deleteCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
   };
 }
 
-function historyCommand({ one, path: at, key = "id" }: Resource): CommandSpec {
+function historyCommand(resource: Resource): CommandSpec {
   return {
-    name: `history <${key}>`,
-    summary: `show the past of ${withArticle(one)}`,
+    name: `history ${argumentOf(resource)}`,
+    summary: `show the past of ${withArticle(resource.one)}`,
     options: pageOptions,
     async run({ client, args, options, out }) {
-      const call = { path: `${below(at, args)}/history`, query: listQuery(options) };
+      const target = await below(resource, client, args);
+      const call = { path: `${target}/history`, query: listQuery(options) };
       out.page(historyColumns, await client.list(call, { all: options.all === true }));
     },
   };
 }
 
-const below = (at: string, [id = ""]: readonly string[]) => `${at}${path`/${id}`}`;
+/** How help calls what a command is to be about. */
+const argumentOf = ({ one, key = "id", idOf }: Resource) => `<${idOf ? one : key}>`;
+
+/** Where the thing is that the first argument names. */
+async function below(
+  { path: at, idOf }: Resource,
+  client: Client,
+  [named = ""]: readonly string[],
+): Promise<string> {
+  return `${at}${path`/${idOf ? await idOf(client, named) : named}`}`;
+}
 
 /** The If-Match of a change: the version that was asked for, or that of the thing as it is now. */
 export async function versionTag({ client, options }: Invocation, target: string): Promise<string> {

@@ -1,7 +1,9 @@
 import { CommandError } from "./errors.ts";
 import { yesOrNo } from "./options.ts";
+import { ask } from "./prompt.ts";
 import { type Resource, resourceCommands } from "./resource.ts";
-import type { CommandSpec } from "./types.ts";
+import { path } from "./transport.ts";
+import type { CommandSpec, Invocation } from "./types.ts";
 
 const tenants: Resource = {
   one: "tenant",
@@ -38,10 +40,25 @@ export const tenantCommands: readonly CommandSpec[] = resourceCommands(tenants).
     ? {
         ...command,
         summary: "delete a tenant for good, and erase all that it has",
-        help: "To lock everybody out and keep what it has: update <id> --active no",
+        help:
+          "At a terminal it asks for the tenant's slug first. " +
+          "To lock everybody out and keep what it has: update <id> --active no",
+        async run(invocation) {
+          await assertMeant(invocation);
+          await command.run?.(invocation);
+        },
       }
     : command,
 );
+
+/** Asks the person at the terminal, if there is one, for what only somebody who looked knows. */
+async function assertMeant({ client, args: [id = ""], surroundings }: Invocation): Promise<void> {
+  if (!surroundings.stdin.isTTY || !surroundings.stderr.isTTY) return;
+  const { slug } = await client.call<{ slug: string }>({ path: path`/tenants/${id}` });
+  const question = `This erases ${slug} for good. Its slug, to go on`;
+  if ((await ask(surroundings, question, { instead: "a terminal" })).trim() === slug) return;
+  throw new CommandError("That is not its slug", "Nothing was deleted.");
+}
 
 interface Settings {
   settings: Record<string, unknown>;

@@ -1,5 +1,5 @@
 import type { Clock } from "#kernel/clock.ts";
-import { ApiError, CommandError, type ProblemDocument } from "./errors.ts";
+import { ApiError, CommandError, type ProblemDocument, UsageError } from "./errors.ts";
 
 export interface Call {
   method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -153,7 +153,7 @@ export async function refusal(response: Response): Promise<ApiError> {
 function originOf(api: string): string {
   const url = URL.parse(api);
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new CommandError(`"${api}" is no address of an API`, "Like this: http://127.0.0.1:7070");
+    throw new UsageError(`"${api}" is no address of an API, such as http://127.0.0.1:7070`);
   }
   return url.origin;
 }

@@ -38,7 +38,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
   const { config, database, roles, sealer, clock, random, log } = options;
   const db = database.forService("platform");
   const keys = await startKeyRing({ db, clock, sealer, log });
-  const tokens = createTokens({ keys, clock, random, issuer: config.publicUrl });
+  const tokens = createTokens({ keys, clock, random, issuer: config.tokenIssuer });
   const revocations = createRevocations();
   return {
     db,

@@ -8,6 +8,7 @@ import { createIdentity, type Identity } from "./app-identity.ts";
 import { createCache } from "./cache.ts";
 import { type Clock, isoNow, systemClock } from "./clock.ts";
 import { type Config, ConfigError } from "./config.ts";
+import { assertTlsFiles } from "./config/tls.ts";
 import { createDatabase } from "./db/pool.ts";
 import type { Database } from "./db/types.ts";
 import { type EventCatalogue, mergeEvents } from "./events/catalogue.ts";
@@ -76,6 +77,7 @@ type CommonDeps = Omit<KernelDeps, "db" | "mutate">;
  */
 export async function startApp(options: AppOptions): Promise<RunningApp> {
   const { config, clock = systemClock } = options;
+  if (config.tls) assertTlsFiles(config.tls);
   const random = options.random ?? systemRandom(clock);
   const closing = new AsyncDisposableStack();
   // Before anything that is to be traced: Fastify is watched from its making.
@@ -227,14 +229,19 @@ function runningApp(running: Running): RunningApp {
   };
 }
 
-async function listenForMetrics({ config, common, closing }: Running): Promise<void> {
+async function listenForMetrics(running: Running): Promise<void> {
+  const { config, common, health, closing, log } = running;
   const { metricsToken } = config;
-  const server = await startMetricsServer(common.metrics, {
-    host: config.host,
-    port: config.metricsPort as number,
-    ...(metricsToken !== undefined && { metricsToken }),
-  });
+  const server = await startMetricsServer(
+    { metrics: common.metrics, health },
+    {
+      host: config.host,
+      port: config.metricsPort as number,
+      ...(metricsToken !== undefined && { metricsToken }),
+    },
+  );
   closing.defer(() => server.stop());
+  log.info({ port: server.port }, "metrics and health have a port of their own");
 }
 
 async function createCommon(

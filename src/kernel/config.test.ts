@@ -291,6 +291,15 @@ test("lists, flags, proxies and mappings are read", () => {
   assert.equal(loadConfig({ ...development, PLIMSOLL_TRUST_PROXY: "2" }).trustProxy, 2);
 });
 
+// Guards against replicas on different ports, or a server that moved, refusing each other's tokens.
+test("who issues tokens is the public address that was given, and never the port", () => {
+  const issuerOf = (env: Record<string, string>) =>
+    loadConfig({ ...development, ...env }).tokenIssuer;
+  assert.equal(issuerOf({ PORT: "7071" }), issuerOf({ PORT: "7072", HOST: "0.0.0.0" }));
+  const given = { PLIMSOLL_PUBLIC_URL: "https://plimsoll.example.com" };
+  assert.equal(issuerOf(given), "https://plimsoll.example.com");
+});
+
 // Guards against a variable that the documentation can't explain.
 test("every variable has a meaning, an expectation and is in the reference", () => {
   const reference = configReference();

@@ -47,6 +47,8 @@ export interface Config {
   readonly host: string;
   readonly port: number;
   readonly publicUrl: string;
+  /** What access tokens name as their issuer: the same in every process over one database. */
+  readonly tokenIssuer: string;
   readonly dataDir: string;
   readonly logLevel: LogLevel;
   readonly role: ProcessRole;
@@ -311,6 +313,7 @@ function assemble(
     host: values.HOST,
     port: values.PORT,
     publicUrl: publicUrl(values),
+    tokenIssuer: values.PLIMSOLL_PUBLIC_URL ?? "plimsoll",
     dataDir: values.PLIMSOLL_DATA_DIR,
     logLevel: values.LOG_LEVEL,
     role: role ?? "all",

@@ -142,6 +142,18 @@ function checkPlatformOnly(name: string, setting: Setting, isChanged: boolean, i
   });
 }
 
+async function replaceSecret(
+  tx: Tx,
+  secrets: Secrets,
+  name: string,
+  wanted: unknown,
+  masked: unknown,
+): Promise<void> {
+  if (wanted === undefined || wanted === masked) return;
+  if (wanted === null) await secrets.delete(tx, secretName(name));
+  else await secrets.put(tx, secretName(name), wanted as string);
+}
+
 async function tellChanges(
   tx: Tx,
   catalogue: SettingCatalogue,
@@ -153,29 +165,32 @@ async function tellChanges(
   }
 }
 
+function valueIn(catalogue: SettingCatalogue, values: SettingValues, name: string): unknown {
+  return values[name] ?? catalogue[name]?.default ?? null;
+}
+
+/** All that a tenant chose or left as it is, secrets masked. */
+async function showSettings(
+  tx: Tx,
+  { catalogue, secrets }: Pick<SettingsOptions, "catalogue" | "secrets">,
+  row: SettingsRow,
+): Promise<TenantSettings> {
+  const settings: Record<string, unknown> = {};
+  for (const [name, { secret }] of Object.entries(catalogue)) {
+    settings[name] = secret
+      ? await secrets.mask(tx, secretName(name))
+      : valueIn(catalogue, row.values, name);
+  }
+  return { settings, version: row.version, updatedAt: row.updatedAt };
+}
+
 /** Tenants' settings over the catalogue of those that services declare. */
 export function createSettings(options: SettingsOptions): Settings {
   const { catalogue, secrets } = options;
   const memory = createMemory(options);
   const entries = Object.entries(catalogue);
-  const valueOf = (values: SettingValues, name: string): unknown =>
-    values[name] ?? catalogue[name]?.default ?? null;
-
-  const shown = async (tx: Tx, row: SettingsRow): Promise<TenantSettings> => {
-    const settings: Record<string, unknown> = {};
-    for (const [name, setting] of entries) {
-      settings[name] = setting.secret
-        ? await secrets.mask(tx, secretName(name))
-        : valueOf(row.values, name);
-    }
-    return { settings, version: row.version, updatedAt: row.updatedAt };
-  };
-
-  const replaceSecret = async (tx: Tx, name: string, wanted: unknown, masked: unknown) => {
-    if (wanted === undefined || wanted === masked) return;
-    if (wanted === null) await secrets.delete(tx, secretName(name));
-    else await secrets.put(tx, secretName(name), wanted as string);
-  };
+  const valueOf = (values: SettingValues, name: string) => valueIn(catalogue, values, name);
+  const shown = (tx: Tx, row: SettingsRow) => showSettings(tx, options, row);
 
   const replace = async (tx: Tx, change: SettingsChange): Promise<TenantSettings> => {
     const row = await store.findSettings(tx, true);
@@ -189,7 +204,7 @@ export function createSettings(options: SettingsOptions): Settings {
       const target = wanted ?? (setting.secret ? null : (setting.default ?? null));
       const isChanged = wanted !== undefined && target !== before.settings[name];
       checkPlatformOnly(name, setting, isChanged, change.platformAdmin);
-      if (setting.secret) await replaceSecret(tx, name, wanted, before.settings[name]);
+      if (setting.secret) await replaceSecret(tx, secrets, name, wanted, before.settings[name]);
       else if (isKept) values[name] = row.values[name];
       else if (wanted !== undefined && wanted !== null) values[name] = wanted;
     }

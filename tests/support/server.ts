@@ -6,9 +6,11 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { nodeFlags } from "../../scripts/node-flags.mjs";
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+const { nodeFlags }: { nodeFlags: string[] } = await import(
+  new URL("../../scripts/node-flags.mjs", import.meta.url).href
+);
 
 export interface DemoAccess {
   email: string;

@@ -94,7 +94,9 @@ const processVariables = {
   }),
   PORT: whole(0, 65_535, { description: "The port to listen on; 0 takes any.", default: 7070 }),
   PLIMSOLL_PUBLIC_URL: text({
-    description: "The address that people and other machines use; issuer of the access tokens.",
+    description:
+      "The address that people and other machines use; issuer of the access tokens, so the same " +
+      "for every process over one database.",
     expected: "an http or https origin such as https://plimsoll.example.com",
     format: "http-origin",
     defaultText: "http://HOST:PORT, https with TLS",
@@ -210,7 +212,9 @@ const connectionVariables = {
   ),
   PLIMSOLL_METRICS_PORT: Type.Optional(
     whole(0, 65_535, {
-      description: "Serves /metrics on a port of its own, without a token; 0 takes any.",
+      description:
+        "Serves /metrics, /health and /ready on a port of their own, for a worker too, which has " +
+        "no other; 0 takes any.",
     }),
   ),
   PLIMSOLL_CORS_ORIGINS: Type.Optional(

@@ -15,7 +15,8 @@ export interface PublisherOptions {
 }
 
 /** Webhooks and the broker are not told who owns a resource: that is for readers' permissions. */
-export function envelopeOf({ ownerId: _, ...event }: StoredEvent): EventEnvelope {
+export function envelopeOf(stored: StoredEvent): EventEnvelope {
+  const { ownerId: _owner, sizeBytes: _size, ...event } = stored;
   return event;
 }
 

@@ -33,6 +33,11 @@ export interface Subscription {
 /** The feed of events that open readers follow. */
 export interface EventFeed {
   /**
+   * The position after which a reader begins: that of the last event it had, else the newest. One
+   * that no event has yet comes from another database, and is as good as none.
+   */
+  begin(tenantId: string, lastEventId?: number): Promise<number>;
+  /**
    * A tenant's events in order of position, from the past on into the future, until the signal is
    * aborted. It reads only when asked for the next one, so a slow reader costs no memory.
    */
@@ -135,6 +140,9 @@ export function createEventFeed(options: StreamOptions): EventFeed {
   }
 
   return {
+    async begin(tenantId, lastEventId = Number.POSITIVE_INFINITY) {
+      return Math.min(lastEventId, await store.lastPosition(db, tenantId));
+    },
     async *subscribe(tenantId, { lastEventId, types = ["*"], may, signal }) {
       const tail = enter(tenantId);
       try {

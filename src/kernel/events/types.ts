@@ -23,6 +23,8 @@ export interface EventEnvelope {
 /** What a reader's permission is decided on, with what it may then see. */
 export interface StoredEvent extends EventEnvelope {
   ownerId: string | null;
+  /** Of `data`, for who keeps events in memory. */
+  sizeBytes?: number;
 }
 
 /** Where the relay publishes besides webhooks and the stream. */

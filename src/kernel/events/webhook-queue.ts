@@ -116,7 +116,8 @@ export async function noteEndpoint(
   await tx.query(
     `update platform.webhook_endpoint set failing_since = $3, failures_in_row = $4,
        active = active and $5::text is null, disabled_reason = coalesce($5, disabled_reason),
-       version = version + case when $5::text is null then 0 else 1 end
+       version = version + case when $5::text is null then 0 else 1 end,
+       updated_at = case when $5::text is null then updated_at else now() end
       where tenant_id = $1 and id = $2`,
     [tx.tenant.id, id, health.failingSince, health.failuresInRow, health.disabledReason],
   );

@@ -210,7 +210,8 @@ test("an endpoint that is gone, or fails for days, is switched off and says so",
   await house.settle();
   const endpoint = (id: string) => db.inTenant(tenant, (tx) => selectEndpoint(tx, id));
   const off = await endpoint(first.id);
-  assert.deepEqual([off?.active, off?.disabledReason], [false, "gone"]);
+  assert.deepEqual([off?.active, off?.disabledReason, off?.version], [false, "gone", 2]);
+  assert.ok((off?.updatedAt ?? "") > first.updatedAt, "a new version was made at a moment");
   const records = await db.inTenant(tenant, (tx) =>
     listAudit(tx, { action: "webhook.disable" }, { limit: 5 }),
   );

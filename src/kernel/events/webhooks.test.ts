@@ -113,6 +113,26 @@ test("a private address is refused when the endpoint is made and when it is call
   assert.match(delivery?.lastError ?? "", /ERR_OUTGOING_PRIVATE_ADDRESS/);
 });
 
+// Guards against a webhook that can't be set up before its receiver, or while names can't be looked
+// up.
+test("a name that leads nowhere yet is no reason to refuse an endpoint", async (t) => {
+  const house = await webhookHouse(t, []);
+  const resolve = async (host: string) => {
+    if (host === "inside.example") return ["10.0.0.1"];
+    throw new Error("queryA ESERVFAIL");
+  };
+  const outgoing = createOutgoing({ ...house, allowPrivateHosts: [], resolve });
+  t.after(() => outgoing.close());
+  await webhooks.assertEndpointUrl(outgoing, "https://later.example/hook");
+  await assert.rejects(
+    webhooks.assertEndpointUrl(outgoing, "https://inside.example/hook"),
+    (error) =>
+      error instanceof Problem &&
+      error.code === "ERR_OUTGOING_PRIVATE_ADDRESS" &&
+      error.options.errors?.[0]?.path === "/url",
+  );
+});
+
 // Guards against a redirect that leads signed events somewhere else.
 test("a redirect is a failure and is not followed", async (t) => {
   const [receiver, elsewhere] = [await startReceiver(t), await startReceiver(t)];

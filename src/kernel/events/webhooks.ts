@@ -1,8 +1,9 @@
 import { audit } from "../audit/audit.ts";
 import { type Clock, isoNow } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
-import { defineErrors } from "../errors.ts";
+import { defineErrors, Problem } from "../errors.ts";
 import type { Random } from "../random.ts";
+import { outgoingErrors } from "../resilience/outgoing-errors.ts";
 import type { Outgoing } from "../resilience/outgoing.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import { assertKnownTypes, type EventCatalogue } from "./catalogue.ts";
@@ -36,10 +37,22 @@ export function secretNames(endpointId: string): { current: string; old: string 
 
 /**
  * Throws for a URL that may not be called: a private address, a bad scheme. Looks names up, so call
- * it before the transaction. The sender checks again each time, since names change their addresses.
+ * it before the transaction. The sender checks again each time, since names change their addresses;
+ * so one that leads nowhere now may do later.
  */
-export async function assertEndpointUrl(outgoing: Outgoing, url: string): Promise<void> {
-  await outgoing.assertAllowed(url);
+export async function assertEndpointUrl(
+  outgoing: Pick<Outgoing, "assertAllowed">,
+  url: string,
+): Promise<void> {
+  try {
+    await outgoing.assertAllowed(url);
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    const { code, status, title, options } = error;
+    if (code === outgoingErrors.unreachable.code || code === outgoingErrors.timeout.code) return;
+    const errors = [{ path: "/url", message: "can't be sent to" }];
+    throw new Problem(code, { status, title }, { ...options, errors });
+  }
 }
 
 const state = ({ url, events, description, active }: EndpointInput) => ({

@@ -153,7 +153,7 @@ test("authentication may be slow, may refuse, and may fail, each told apart", as
   assert.equal((await ask("expired")).statusCode, 429, "guessing is limited by address");
 });
 
-// Guards against callers who sign being limited as strangers, and strangers who can't sign not at all.
+// Guards against callers who sign being limited as strangers, and strangers not being limited.
 test("where a signature says who calls, only refusals count against the address", async (t) => {
   const signed = (scope: App) =>
     scope.post(

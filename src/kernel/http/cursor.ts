@@ -58,3 +58,20 @@ export function page<Row>(
   const items = rows.slice(0, limit);
   return { items, nextCursor: encodeCursor(cursorOf(items[limit - 1] as Row)) };
 }
+
+/**
+ * A page of items that are all at hand, by a key that tells them apart: in its order, or, newest
+ * first, against it.
+ */
+export function pageOfAll<Item>(
+  items: readonly Item[],
+  { limit, cursor }: { limit: number; cursor?: string },
+  { key, descending = false }: { key: (item: Item) => string; descending?: boolean },
+): Page<Item> {
+  const after = cursor === undefined ? null : String(decodeCursor(cursor, 1)[0]);
+  const sign = descending ? -1 : 1;
+  const compare = (a: string, b: string) => (a === b ? 0 : a < b ? -sign : sign);
+  const rest = items.filter((item) => after === null || compare(key(item), after) > 0);
+  const rows = rest.toSorted((a, b) => compare(key(a), key(b)));
+  return page(rows, limit, (row) => [key(row)]);
+}

@@ -110,18 +110,35 @@ test("requests are counted by route and status", async (t) => {
   assert.ok(!payload.includes("nothing"));
 });
 
-// Guards against a metrics port that serves, or tells, anything else.
-test("metrics may have a port of their own", async (t) => {
-  const server = await startMetricsServer(createMetrics(), {
-    host: "127.0.0.1",
-    port: 0,
-    metricsToken: "tok",
+// Guards against a metrics port that serves, or tells, anything else, and against a worker, which
+// has no other port, that nothing can probe.
+test("metrics and health may have a port of their own", async (t) => {
+  const health = createHealth({
+    clock: manualClock(),
+    log: createLogger({ level: "silent" }),
+    maxAgeMs: 0,
   });
+  const server = await startMetricsServer(
+    { metrics: createMetrics(), health },
+    { host: "127.0.0.1", port: 0, metricsToken: "tok" },
+  );
   t.after(() => server.stop());
-  const ask = (path: string, headers = {}) =>
-    fetch(`http://127.0.0.1:${server.port}${path}`, { headers });
-  const good = await ask("/metrics", { authorization: "Bearer tok" });
+  const ask = (path: string, headers = {}, method = "GET") =>
+    fetch(`http://127.0.0.1:${server.port}${path}`, { headers, method });
+  const authorization = "Bearer tok";
+  const good = await ask("/metrics", { authorization });
   assert.match(await good.text(), /plimsoll_/);
+  const { status, headers } = await ask("/metrics", { authorization }, "HEAD");
+  assert.deepEqual([status, headers.get("content-type")], [200, good.headers.get("content-type")]);
   assert.equal((await ask("/metrics")).status, 401);
-  assert.equal((await ask("/", { authorization: "Bearer tok" })).status, 404);
+  assert.equal((await ask("/", { authorization })).status, 404);
+  assert.equal((await ask("/metrics", { authorization }, "POST")).status, 405);
+  assert.deepEqual(await (await ask("/health")).json(), { status: "ok" });
+  assert.equal((await ask("/ready")).status, 200);
+  health.setStopping();
+  const stopping = await ask("/ready");
+  assert.deepEqual(
+    [stopping.status, await stopping.json()],
+    [503, { status: "not_ready", stopping: true, dependencies: {} }],
+  );
 });

@@ -52,7 +52,7 @@ export function healthRoutes(app: App, options: HealthRouteOptions): void {
       schema: { summary: "Is the process alive", tags: ["health"], response: { 200: Alive } },
       config: { public: true, rateLimit: "none" },
     },
-    () => ({ status: "ok" as const }),
+    () => alive,
   );
   app.get(
     "/ready",
@@ -67,9 +67,8 @@ export function healthRoutes(app: App, options: HealthRouteOptions): void {
       config: { public: true, rateLimit: "none" },
     },
     async (_request, reply) => {
-      const { ok, stopping, dependencies } = await health.ready();
-      const status = ok ? "ready" : "not_ready";
-      return reply.code(ok ? 200 : 503).send({ status, stopping, dependencies });
+      const { ok, ...readiness } = await readinessOf(health);
+      return reply.code(ok ? 200 : 503).send(readiness);
     },
   );
   app.get(
@@ -88,6 +87,13 @@ export function healthRoutes(app: App, options: HealthRouteOptions): void {
       return reply.type(contentType).send(text);
     },
   );
+}
+
+const alive = { status: "ok" as const };
+
+async function readinessOf(health: Health) {
+  const { ok, stopping, dependencies } = await health.ready();
+  return { ok, status: ok ? ("ready" as const) : ("not_ready" as const), stopping, dependencies };
 }
 
 function notForYou({ metricsToken }: HealthRouteOptions): Error {
@@ -117,19 +123,56 @@ function isLoopback({ socket, headers }: IncomingMessage): boolean {
 
 const SCRAPE_TIMEOUT_MS = 10_000;
 
-/** A server of /metrics alone, on a port that only the monitoring network reaches. */
+interface Watched {
+  metrics: Metrics;
+  health: Health;
+}
+
+interface Told {
+  status: number;
+  contentType: string;
+  text: string;
+}
+
+const told = (status: number, body: unknown): Told => ({
+  status,
+  contentType: "application/json; charset=utf-8",
+  text: JSON.stringify(body),
+});
+
+/** What the port tells, by path. */
+const tellers: Readonly<Record<string, (watched: Watched) => Told | Promise<Told>>> = {
+  "/health": () => told(200, alive),
+  "/ready": async ({ health }) => {
+    const { ok, ...readiness } = await readinessOf(health);
+    return told(ok ? 200 : 503, readiness);
+  },
+  "/metrics": async ({ metrics }) => ({ status: 200, ...(await metrics.expose()) }),
+};
+
+/**
+ * A server of /metrics, /health and /ready alone, on a port that only the monitoring network
+ * reaches. A worker has no other.
+ */
 export async function startMetricsServer(
-  metrics: Metrics,
+  watched: Watched,
   { host, port, metricsToken }: { host: string; port: number; metricsToken?: string },
 ): Promise<{ port: number; stop(): Promise<void> }> {
   const server = createServer({ requestTimeout: SCRAPE_TIMEOUT_MS }, (request, response) => {
-    const asksFor = `${request.method} ${request.url?.split("?", 1)[0]}`;
-    if (asksFor !== "GET /metrics") return response.writeHead(404).end();
-    const permitted =
-      metricsToken === undefined || mayScrape(request, { metricsToken, production: true });
-    if (!permitted) return response.writeHead(401, { "www-authenticate": "Bearer" }).end();
-    metrics.expose().then(
-      ({ contentType, text }) => response.writeHead(200, { "content-type": contentType }).end(text),
+    const path = request.url?.split("?", 1)[0] ?? "";
+    const tell = Object.hasOwn(tellers, path) ? tellers[path] : undefined;
+    if (!tell) return response.writeHead(404).end();
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return response.writeHead(405, { allow: "GET, HEAD" }).end();
+    }
+    const guarded = path === "/metrics" && metricsToken !== undefined;
+    if (guarded && !mayScrape(request, { metricsToken, production: true })) {
+      return response.writeHead(401, { "www-authenticate": "Bearer" }).end();
+    }
+    // An answer to HEAD leaves its body out by itself.
+    Promise.resolve(tell(watched)).then(
+      ({ status, contentType, text }) =>
+        response.writeHead(status, { "content-type": contentType }).end(text),
       () => response.writeHead(500).end(),
     );
   });

@@ -142,6 +142,12 @@ export const ListQuery = strict({
 });
 export type ListQuery = Static<typeof ListQuery>;
 
+/** Of lists that are short as a rule: all of it comes at once unless told otherwise. */
+export const ShortListQuery = strict({
+  ...ListQuery.properties,
+  limit: Type.Integer({ ...ListQuery.properties.limit, default: 100 }),
+});
+
 /** One page of a list; `nextCursor` is null on the last one. */
 export function pageOf<Item extends TSchema>(item: Item, options: { title?: string } = {}) {
   return strict(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Type } from "typebox";
+import { type TSchema, Type } from "typebox";
 import { testHttp } from "./fixture.ts";
 import { ById, strict } from "./schemas.ts";
 
@@ -86,4 +86,34 @@ test("a number in an address is written in plain decimal digits", async (t) => {
   assert.deepEqual(pathsOf(await ask("", { header: "1e0" })), ["header/x-page"]);
   assert.equal((await ask("?active=true")).active, true);
   assert.deepEqual(pathsOf(await ask("?limit=1&limit=2")), ["query/limit"]);
+});
+
+// Guards against a refusal of what may also be null that says nothing of what is wrong with it.
+test("of a member that may be null it is said what its other kind lacks", async (t) => {
+  const nullable = (kind: TSchema) => Type.Optional(Type.Union([kind, Type.Null()]));
+  const { app } = testHttp(t, (scope) => {
+    const schema = {
+      summary: "Take",
+      body: strict({
+        expiresAt: nullable(Type.String({ format: "date-time" })),
+        size: nullable(strict({ width: Type.Integer({ minimum: 1 }) })),
+        kind: Type.Optional(Type.Union([Type.String(), Type.Integer()])),
+      }),
+      response: { 200: strict({}) },
+    };
+    scope.post("/things", { schema, config: { permission: "thing:read" } }, async () => ({}));
+  });
+  const asAda = { url: "/api/v1/things", headers: { authorization: "Bearer ada" } };
+  const ask = (payload: object) => app.inject({ ...asAda, method: "POST", payload });
+  assert.equal((await ask({ expiresAt: null, size: null })).statusCode, 200);
+  for (const [payload, path, message] of [
+    [{ expiresAt: "2030-01-01" }, "/expiresAt", 'must match format "date-time"'],
+    [{ expiresAt: 7 }, "/expiresAt", "must be string or null"],
+    [{ size: { width: 0 } }, "/size/width", "must be >= 1"],
+    [{ size: {} }, "/size/width", "is required"],
+    [{ size: 1 }, "/size", "must be object or null"],
+    [{ kind: true }, "/kind", "must be of one of the kinds that are allowed here"],
+  ] as const) {
+    assert.deepEqual((await ask(payload)).json().errors, [{ path, message }]);
+  }
 });

@@ -112,24 +112,40 @@ function countValues(value: unknown, limit: number): number {
 
 function fieldErrors(faults: readonly ErrorObject[], part: Part): FieldError[] {
   const unions = faults.filter(({ keyword }) => keyword === "anyOf" || keyword === "oneOf");
+  const nullables = unions.filter(isNullable);
+  const others = unions.filter((union) => !nullables.includes(union));
   const found = new Map<string, FieldError>();
   for (const fault of faults) {
-    if (fault.keyword === "if" || isBranchOf(unions, fault)) continue;
+    const nullable = nullables.find((union) => isInside(union, fault));
+    if (fault.keyword === "if" || nullables.includes(fault) || isBranchOf(others, fault)) continue;
+    if (nullable && fault.keyword === "type" && fault.params.type === "null") continue;
     const path = pathOf(fault, part);
-    const message = messageOf(fault);
+    const orNull = nullable && fault.keyword === "type" && isSameValue(nullable, fault);
+    const message = orNull ? `${messageOf(fault)} or null` : messageOf(fault);
     found.set(`${path} ${message}`, { path, message });
     if (found.size === FIELD_ERRORS_MAX) break;
   }
   return [...found.values()];
 }
 
+/** One kind or null: what is wrong is wrong with that kind. */
+function isNullable({ schema }: ErrorObject): boolean {
+  const branches = schema as { const?: unknown; type?: unknown }[];
+  const kinds = branches.filter(({ type }) => type !== "null");
+  return branches.length === 2 && kinds.length === 1 && !("const" in (kinds[0] ?? {}));
+}
+
+const isInside = (union: ErrorObject, fault: ErrorObject) =>
+  union !== fault && fault.schemaPath.startsWith(`${union.schemaPath}/`);
+
+const isSameValue = (a: ErrorObject, b: ErrorObject) => a.instancePath === b.instancePath;
+
 /** That a value is none of a union's branches is said once, not once for every branch. */
 function isBranchOf(unions: readonly ErrorObject[], fault: ErrorObject): boolean {
   return unions.some(
     (union) =>
-      union !== fault &&
-      union.instancePath === fault.instancePath &&
-      fault.schemaPath.startsWith(`${union.schemaPath}/`) &&
+      isInside(union, fault) &&
+      isSameValue(union, fault) &&
       fault.keyword !== "required" &&
       fault.keyword !== "additionalProperties",
   );

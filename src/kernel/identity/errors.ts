@@ -13,6 +13,7 @@ export const identityErrors = defineErrors("identity", {
   totp_invalid: { status: 401, title: "The second factor is wrong or was used before" },
   totp_enabled: { status: 409, title: "The second factor is already on" },
   totp_not_enrolled: { status: 409, title: "No second factor is being set up" },
+  wrong_code: { status: 422, title: "The code is wrong or was used before" },
   wrong_password: { status: 422, title: "The current password is wrong" },
   same_password: { status: 422, title: "The new password is the current one" },
   weak_password: { status: 422, title: "The password is not acceptable" },

@@ -48,7 +48,7 @@ test("a second factor counts only once a code has confirmed it", async (t) => {
   const { code, confirm } = await enrolled(id);
   await signIn(id);
   const wrong = code() === "000000" ? "111111" : "000000";
-  await assert.rejects(confirm(wrong), { code: "ERR_IDENTITY_TOTP_INVALID" });
+  await assert.rejects(confirm(wrong), { code: "ERR_IDENTITY_WRONG_CODE" });
   await confirm(code());
   await assert.rejects(signIn(id), { code: "ERR_IDENTITY_TOTP_REQUIRED" });
   await assert.rejects(confirm(code()), { code: "ERR_IDENTITY_TOTP_ENABLED" });
@@ -125,8 +125,8 @@ test("turning it off needs the password or a code, and is throttled", async (t) 
   await confirm(code());
   const off = (principal: Principal, shown: { password?: string; code?: string }) =>
     disableTotp(id, { principal, client: testClient, ...shown });
-  await assert.rejects(off(who, {}), { code: "ERR_IDENTITY_TOTP_INVALID" });
-  await assert.rejects(off(who, { code: code() }), { code: "ERR_IDENTITY_TOTP_INVALID" });
+  await assert.rejects(off(who, {}), { code: "ERR_IDENTITY_WRONG_CODE" });
+  await assert.rejects(off(who, { code: code() }), { code: "ERR_IDENTITY_WRONG_CODE" });
   for (let i = 0; i < 8; i += 1) {
     await assert.rejects(off(who, { password: "not this one" }), {
       code: "ERR_IDENTITY_WRONG_PASSWORD",

@@ -62,14 +62,14 @@ export async function countGuess<T>(
   work: (attempt: Attempt) => Promise<T>,
 ): Promise<T> {
   const attempt = await throttle.begin(principal.actor.name, client.address);
-  const wrong = [identityErrors.totp_invalid, identityErrors.wrong_password];
+  const wrong = [identityErrors.wrong_code, identityErrors.wrong_password];
   return orForgive(throttle, attempt, () => work(attempt), wrong);
 }
 
 /**
  * Turns the second factor on with a first code, and answers the recovery codes, which nobody sees
  * again. The code proves the app and not the person, so it takes back no failure but its own
- * attempt. Throws ERR_IDENTITY_TOTP_NOT_ENROLLED or ERR_IDENTITY_TOTP_INVALID.
+ * attempt. Throws ERR_IDENTITY_TOTP_NOT_ENROLLED or ERR_IDENTITY_WRONG_CODE.
  */
 export async function confirmTotp(
   tx: Tx,
@@ -117,7 +117,7 @@ export interface DisableTotpDeps extends SecondFactorDeps {
 
 /**
  * Turns the second factor off, for somebody who shows the password or a code: a stolen access token
- * is not enough. Throws ERR_IDENTITY_WRONG_PASSWORD or ERR_IDENTITY_TOTP_INVALID, and
+ * is not enough. Throws ERR_IDENTITY_WRONG_PASSWORD or ERR_IDENTITY_WRONG_CODE, and
  * ERR_IDENTITY_TOO_MANY_ATTEMPTS as signing in does.
  */
 export async function disableTotp(
@@ -160,5 +160,5 @@ async function assertOwnPassword(
 
 function wrongCode(): Problem {
   const errors = [{ path: "/code", message: "is wrong or was used before" }];
-  return identityErrors.totp_invalid({ errors });
+  return identityErrors.wrong_code({ errors });
 }

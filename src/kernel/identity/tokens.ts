@@ -39,7 +39,7 @@ export interface TokenDeps {
   keys: Pick<KeyRing, "signer" | "verifier">;
   clock: Clock;
   random: Random;
-  /** The server's public URL. */
+  /** The same for all that share the keys. */
   issuer: string;
 }
 

@@ -50,7 +50,7 @@ export function openApiFaults(document: OpenApiDocument): string[] {
   }
   faults.push(...faultyTags(document));
   for (const [type, { post }] of Object.entries(document.webhooks ?? {})) {
-    const { summary, requestBody } = post as unknown as Operation;
+    const { summary, requestBody } = post as Operation;
     if (!summary) faults.push(`webhook ${type}: has no summary`);
     for (const content of Object.values(requestBody?.content ?? {})) {
       checkExamples(ajv, document, content, (fault) => faults.push(`webhook ${type}: ${fault}`));

@@ -85,7 +85,6 @@ const requirements: Record<TestService, Requirement> = {
     variable: "PLIMSOLL_TEST_DOCKER_HOST",
     usual: ["unix:///var/run/docker.sock"],
     probe: async (host) => {
-      const image = process.env.PLIMSOLL_TEST_DOCKER_IMAGE ?? "plimsoll-test:busybox";
       const socketPath = /^unix:\/\/(.+)$/.exec(host)?.[1];
       const ask = (path: string, what: string) => {
         const greeting = `GET ${path} HTTP/1.0\r\nHost: docker\r\n\r\n`;
@@ -97,7 +96,7 @@ const requirements: Record<TestService, Requirement> = {
         });
       };
       await ask("/_ping", "no engine");
-      await ask(`/images/${image}/json`, `no image ${image}, which .ci/run makes`);
+      await ask(`/images/${testImage()}/json`, `no image ${testImage()}, which .ci/run makes`);
     },
   },
   etcd: {
@@ -114,6 +113,11 @@ const requirements: Record<TestService, Requirement> = {
     probe: async (file) => accessSync(file, constants.X_OK),
   },
 };
+
+/** The small image with a shell that tests lease from the Docker Engine. */
+export function testImage(): string {
+  return process.env.PLIMSOLL_TEST_DOCKER_IMAGE ?? "plimsoll-test:busybox";
+}
 
 /** A place as a report may show it: without the password in it. */
 const shown = (place: string) => place.replace(/(\/\/[^:/@]*):[^@]*@/, "$1:…@");

@@ -44,6 +44,10 @@ for (const isolation of ["shared", "dedicated"] as const) {
     assert.notEqual(tag, answer.headers.etag);
     const again = await user.get(path, { "if-none-match": tag });
     assert.deepEqual([again.status, again.bytes.length, again.headers.etag], [304, 0, tag]);
+    const { paths } = (await user.raw("GET", "/openapi.json")).body;
+    const documented = paths["/api/v1/products/{id}/label.pdf"].get.responses;
+    assert.deepEqual(Object.keys(documented[200].content), ["application/pdf"]);
+    assert.deepEqual(documented[304], { description: "What If-None-Match names is current." });
     const changed = await admin.patch(
       `/products/${id}`,
       { title: "Cheddar" },

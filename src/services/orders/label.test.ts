@@ -196,7 +196,20 @@ test("Latin, Greek and Cyrillic are set as they are; what the font lacks is mark
   assert.match(lacking.lines[1] ?? "", /Ingredients: \ufffd{3} \ufffd\ufffd \ufffd, \ufffd{3}/);
 });
 
-// Guards against letters that can be seen and not be found: a face draws Ĵ with its J, " with its '.
+// Guards against a name so long that the ingredients are printed across the seller's address.
+test("below a name that fills half of a label everything finds a place", async () => {
+  for (const letters of [120, 160, 200, 240, 251]) {
+    const title = tidyText(`a ${"W".repeat(letters).replace(/.{80}/g, "$& ")}`);
+    const { pages } = await printed({ title }, { format: small });
+    const { pages: sold } = await printed(
+      { title, ingredients: "a" },
+      { shop: deli, format: small },
+    );
+    for (const page of [...pages, ...sold]) assert.deepEqual(misplaced(page), [], title);
+  }
+});
+
+// Guards against letters that are seen and not found: a face draws Ĵ with its J, " with its '.
 test("a character is read back, whatever was drawn with its shape before it", async () => {
   for (const title of ["“Ĵĵ Ŵŵ Ќ Ҫ”", "\"J’ȷ Ww' К‘", "Ќ Ĵ"]) {
     const { lines } = await printed({ title });

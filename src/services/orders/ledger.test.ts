@@ -76,7 +76,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
       [{ amountMinor: 1.5 }, `${invalid} /amountMinor`],
       [{ amountMinor: 2 ** 53 }, `${invalid} /amountMinor`],
       [{ vatRate: "luxury" }, `${invalid} /vatRate`],
-      // 475 holds 79.17: a penny off is the rounding of some lines, 51 are not; nor is another sign.
+      // 475 holds 79.17: a few pence more are the rounding of lines, 51 are not; nor is a sign.
       [{ vatMinor: -130 }, misfit],
       [{ vatMinor: 1 }, misfit],
       [{ vatMinor: -28 }, misfit],

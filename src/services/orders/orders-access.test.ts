@@ -93,7 +93,10 @@ for (const isolation of ["shared", "dedicated"] as const) {
     const late = await user.post(`/orders/${taken.id}/cancel`);
     assert.deepEqual([late.body.state, late.body.allowed], ["confirmed", []]);
     // The state allows it, and this caller may not: it must not be told that nobody can.
-    assert.match(late.body.detail, /is confirmed, and you may only "cancel" draft and pending orders/);
+    assert.match(
+      late.body.detail,
+      /is confirmed, and you may only "cancel" draft and pending orders/,
+    );
   });
 
   // Guards against a ledger that everybody reads, and customers that a user takes away.

@@ -3,7 +3,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Problem } from "#kernel/errors.ts";
 import { createdAtOf, firstIdOf } from "./rules/ids.ts";
-import { bookedVat, lineAmounts, sumAmounts, type VatRate, vatRates, vatWithin } from "./rules/money.ts";
+import {
+  bookedVat,
+  lineAmounts,
+  sumAmounts,
+  type VatRate,
+  vatRates,
+  vatWithin,
+} from "./rules/money.ts";
 import {
   allergenWarnings,
   allowedTransitions,

@@ -1,3 +1,4 @@
+import { encodeCursor } from "#kernel/http/cursor.ts";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isCheckViolation, isForeignKeyViolation, isPgError } from "#kernel/db/pg-errors.ts";
@@ -236,7 +237,8 @@ for (const isolation of ["shared", "dedicated"] as const) {
   });
 }
 
-// Guards against a list that sorts or scans a tenant's whole table to show its first page.
+// Guards against a list that sorts or scans a tenant's whole table to show its first page, and
+// against one that costs more to plan than to read.
 test("lists of orders are read off an index, also by a generic plan", async (t) => {
   const { admin, db, tenant, server } = await startOrders(t, "shared");
   const shop = await makeShop(admin);
@@ -260,28 +262,39 @@ test("lists of orders are read off an index, also by a generic plan", async (t) 
     let text = "";
     const query = async (_: unknown, sql: string) => ((text = sql), { rows: [], rowCount: 0 });
     await list({ ...db, query } as Db);
+    const execute = `execute page ${given && `(${given})`}`;
     return db.inTenant(tenant, async (tx) => {
-      await tx.query("set local plan_cache_mode = force_generic_plan");
       await tx.query(`prepare page as ${text}`);
-      const { rows } = await tx.query<{ "QUERY PLAN": string }>(`explain execute page (${given})`);
+      for (let turn = 0; turn < 10; turn += 1) await tx.query(execute);
+      const { rows: kept } = await tx.query<{ isKept: boolean }>(
+        `select generic_plans > 0 as "isKept" from pg_prepared_statements where name = 'page'`,
+      );
+      await tx.query("set local plan_cache_mode = force_generic_plan");
+      const { rows } = await tx.query<{ "QUERY PLAN": string }>(`explain ${execute}`);
       await tx.query("deallocate page");
-      return rows.map((row) => row["QUERY PLAN"]).join("\n");
+      return { plan: rows.map((row) => row["QUERY PLAN"]).join("\n"), isKept: kept[0]?.isKept };
     });
   };
-  const last = "'ffffffff-ffff-ffff-ffff-ffffffffffff', 21";
+  const last = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+  const cursor = encodeCursor([last]);
   const all = { limit: 20 };
   const orders: [filter: object, ownerId: string | null, given: string, index: RegExp][] = [
     [{}, null, "", /Backward using sales_order_pkey/],
-    [{ state: "draft" }, null, ", 'draft'", /Backward using sales_order_of_state/],
-    [{ customerId: shop.id }, null, `, '${shop.id}'`, /sales_order_of_customer/],
-    [{ from: "2026-01-01T00:00:00Z" }, null, `, '${shop.id}'`, /using sales_order_pkey/],
-    [{}, "user 7", ", 'user 7'", /Backward using sales_order_of_owner/],
+    [{ cursor }, null, `'${last}'`, /Backward using sales_order_pkey/],
+    [{ state: "draft" }, null, "'draft'", /Backward using sales_order_of_state/],
+    [{ cursor, state: "draft" }, null, `'${last}', 'draft'`, /Backward using sales_order_of_state/],
+    [{ shopId: shop.id }, null, `'${shop.id}'`, /Backward using sales_order_(pkey|of_shop)/],
+    [{ customerId: shop.id }, null, `'${shop.id}'`, /sales_order_of_customer/],
+    [{ from: "2026-01-01T00:00:00Z" }, null, `'${shop.id}'`, /using sales_order_pkey/],
+    [{}, "user 7", "'user 7'", /Backward using sales_order_of_owner/],
   ];
   for (const [filter, ownerId, given, index] of orders) {
     const list = (one: Db) => listOrders(one, tenant, { ...all, ...filter }, ownerId);
-    const plan = await planOf(list, last + given);
+    const { plan, isKept } = await planOf(list, given);
+    // A bound makes PostgreSQL doubt the plan that it keeps, so only first pages are surely spared.
+    assert.ok(isKept || given.startsWith(`'${last}'`), `planned anew each time: ${given}`);
     assert.match(plan, index);
-    assert.match(plan, /Index Cond: \(\(tenant_id = /);
+    assert.match(plan, /Index Cond: \(+tenant_id = /);
     assert.doesNotMatch(plan, /Seq Scan/);
   }
 });

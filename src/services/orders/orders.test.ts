@@ -7,7 +7,6 @@ import {
   makeOrder,
   makeProduct,
   makeShop,
-  moveTo,
   refusal,
   startOrders,
 } from "./fixture.ts";

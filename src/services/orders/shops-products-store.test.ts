@@ -1,3 +1,4 @@
+import { encodeCursor } from "#kernel/http/cursor.ts";
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { systemClock } from "#kernel/clock.ts";
@@ -217,12 +218,13 @@ test("a page is read off the primary key, also by a generic plan", async (t) => 
   await withClient(ownerUrl, (client) => client.query("analyze orders.shop"));
   let list = "";
   const listener = { query: async (_: TenantRef, text: string) => ((list = text), { rows: [] }) };
-  await listShops(listener as unknown as Db, mine, all);
+  const cursor = encodeCursor(["ffffffff-ffff-ffff-ffff-ffffffffffff"]);
+  await listShops(listener as unknown as Db, mine, { ...all, cursor });
   const plan = await db.inTenant(mine, async (tx) => {
     await tx.query("set local plan_cache_mode = force_generic_plan");
     await tx.query(`prepare page as ${list}`);
     const { rows } = await tx.query<{ "QUERY PLAN": string }>(
-      "explain execute page ('ffffffff-ffff-ffff-ffff-ffffffffffff', null, null, 21)",
+      "explain execute page ('ffffffff-ffff-ffff-ffff-ffffffffffff')",
     );
     return rows.map((row) => row["QUERY PLAN"]).join("\n");
   });

@@ -32,6 +32,7 @@ const PARAGRAPH_GAP = 0.45;
 const NAME_SHRINK_PART = 0.82;
 /** As parts of the label's height, of the name's size, and of the label's width. */
 const NAME_HEIGHT_PART = 0.12;
+const NAME_HEIGHT_PART_MAX = 0.75;
 const FOOT_HEIGHT_PART = 0.2;
 const TEXT_SIZE_PART = 0.72;
 const PRICE_WIDTH_PART = 0.4;
@@ -86,13 +87,14 @@ function layOut(label: Label, frame: Frame, setting: Setting, withAdvice: boolea
     const head = headOf(label, frame, setting, scale);
     const size = Math.max(frame.sizeMin, Math.min(TEXT_SIZE_MAX, head.wanted * TEXT_SIZE_PART));
     const body = pagesOf(paragraphs, size, { ...frame, top: head.edge, bottom: lowest }, setting);
-    return { head, body };
+    const isOver = body.length > 1 || head.edge + size * setting.capHeight > lowest;
+    return { head, body, isOver };
   };
   let scale = 1;
-  let { head, body } = attempt(scale, bottom);
-  while (body.length > 1 && head.wanted > frame.sizeMin) {
+  let { head, body, isOver } = attempt(scale, bottom);
+  while (isOver && head.wanted > frame.sizeMin) {
     scale *= SCALE_STEP;
-    ({ head, body } = attempt(scale, bottom));
+    ({ head, body, isOver } = attempt(scale, bottom));
   }
   if (body.length === 1) return body.map((lines) => [...head.marks, ...lines, ...marksOf(foot)]);
   // A label's number stands beside the seller; where nobody is named, it needs a line of its own.
@@ -129,14 +131,20 @@ function headOf(label: Label, frame: Frame, setting: Setting, scale: number): He
   let size = wanted;
   const priceSize = Math.min(size, ((right - left) * PRICE_WIDTH_PART) / Math.max(priceEm, 1));
   const nameWidth = right - left - (price === "" ? 0 : priceEm * priceSize + size * 0.8);
-  const linesAt = (at: number) => breakLines([strong(name)], nameWidth / at, setting.measure);
+  const linesOf = (text: string, at: number) =>
+    breakLines([strong(text)], nameWidth / at, setting.measure);
+  const linesAt = (at: number) => linesOf(name, at);
   // A little smaller on one line reads better than a second line of one word.
   const onOneLine = (nameWidth - 1) / setting.measure(name, true);
   if (onOneLine >= Math.max(sizeMin, size * NAME_SHRINK_PART)) size = Math.min(size, onOneLine);
   while (linesAt(size).length > NAME_LINES_WANTED && size > sizeMin) {
     size = Math.max(sizeMin, size * SCALE_STEP);
   }
-  const lines = linesAt(size);
+  let lines = linesAt(size);
+  if (lines.length * size * NAME_LEADING > (bottom - top) * NAME_HEIGHT_PART_MAX) {
+    // Words wider than the label leave half of their lines empty: as one word, they fill them.
+    lines = linesOf(name.replaceAll(" ", "\u00a0"), size);
+  }
   const first = top + size * setting.capHeight;
   const baseline = (line: number) => first + line * size * NAME_LEADING;
   const ruleY = baseline(lines.length - 1) + size * 0.45;
@@ -152,7 +160,8 @@ function headOf(label: Label, frame: Frame, setting: Setting, scale: number): He
 }
 
 /** The seller at the bottom; null where there is none, or one who needs too much room there. */
-function footOf({ seller }: Label, frame: Frame, setting: Setting): Surround | null {
+function footOf(label: Label, frame: Frame, setting: Setting): Surround | null {
+  const { seller } = label;
   if (seller === "") return null;
   const { left, right, top, bottom, sizeMin: size } = frame;
   const width = right - left - numberWidth(size);
@@ -160,11 +169,15 @@ function footOf({ seller }: Label, frame: Frame, setting: Setting): Surround | n
   const height = (lines.length - 1 + setting.capHeight) * size * LEADING;
   if (lines.length > SELLER_LINES_MAX || height > (bottom - top) * FOOT_HEIGHT_PART) return null;
   const first = bottom - (lines.length - 1) * size * LEADING;
+  const edge = first - size * 2;
+  // At least a line of what the food is made of has to fit between its name and its seller.
+  const name = headOf(label, frame, setting, 0);
+  if (name.edge + size * setting.capHeight > edge) return null;
   return {
     marks: lines.map((runs, line): Mark => {
       return { kind: "text", x: left, y: first + line * size * LEADING, size, runs };
     }),
-    edge: first - size * 2,
+    edge,
   };
 }
 

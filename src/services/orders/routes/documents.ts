@@ -12,7 +12,7 @@ import { renderPdf } from "../documents/pdf.ts";
 import { ordersErrors } from "../errors.ts";
 import { invoiceContent, labelOf, labelSizes, labelXHeightMm } from "../rules/documents.ts";
 import { ownerLimit } from "../rules/orders.ts";
-import { LabelOptions, pdfAnswer } from "../schemas/documents.ts";
+import { LabelOptions, pdfAnswers } from "../schemas/documents.ts";
 import { getOrder } from "../store/orders.ts";
 import { getProduct } from "../store/products.ts";
 import { getShop } from "../store/shops.ts";
@@ -57,7 +57,7 @@ const labelRoute =
             "further labels, a page each. The same product gives the same bytes.",
           params: ById,
           querystring: LabelOptions,
-          response: { 200: pdfAnswer("The label, one page for each.") },
+          response: pdfAnswers("The label, one page for each."),
         },
         config: {
           permission: "product:read",
@@ -103,7 +103,7 @@ const invoiceRoute =
             "On A4. Before the shop has confirmed the order it is headed PROFORMA, and CANCELLED " +
             "after it was cancelled. The same version gives the same bytes.",
           params: ById,
-          response: { 200: pdfAnswer("The invoice.") },
+          response: pdfAnswers("The invoice."),
         },
         config: { permission: "order:read" },
       },

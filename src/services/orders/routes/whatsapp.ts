@@ -50,8 +50,8 @@ export const whatsappRoutes: Routes = (app, deps) => {
       schema: {
         summary: "Take messages of WhatsApp's customers",
         description:
-          "Signed by Meta with `X-Hub-Signature-256`. Messages are kept and answered by jobs: an " +
-          "order becomes a draft, what is not understood is asked back. Each message counts once, " +
+          "Signed by Meta with `X-Hub-Signature-256`. Messages are kept, and answered by jobs: " +
+          "an order becomes a draft, what is not understood is asked back. Each counts once, " +
           "however often it is delivered.",
         body: Delivery,
         response: { 200: Received },

@@ -25,8 +25,8 @@ export function vatWithin(amountMinor: number, vatRate: VatRate): number {
 const roundedApartMost = 50;
 
 /**
- * The VAT of a ledger entry: computed, unless it is said. What was booked for an order is the sum of
- * lines that were rounded one by one, and so must be what takes it back. Throws `vat_not_in_amount`.
+ * The VAT of a ledger entry, which is computed unless it is given: what an order has booked is a
+ * sum of lines, each rounded by itself, and so is what takes it back. Throws `vat_not_in_amount`.
  */
 export function bookedVat({
   amountMinor,
@@ -43,7 +43,7 @@ export function bookedVat({
   const apartMost = vatPercents[vatRate] === 0n ? 0 : roundedApartMost;
   if (isPart && Math.abs(vatMinor - computed) <= apartMost) return vatMinor;
   throw ordersErrors.vat_not_in_amount({
-    detail: `${amountMinor} at the rate "${vatRate}" holds ${computed}, not ${vatMinor}. Leave it out to have it computed.`,
+    detail: `${amountMinor} at the rate "${vatRate}" holds ${computed}; left out, it is computed.`,
     errors: [{ path: "/vatMinor", message: `is ${vatMinor}, while ${computed} is in the amount` }],
   });
 }

@@ -79,6 +79,7 @@ export function withIds(
 /** What an item does to its resource. */
 export type SyncVerb = "create" | "update" | "delete";
 
+/** Null data deletes, and what is based on nothing is new. */
 export function verbOf(baseVersion: number, data: Members | null): SyncVerb {
   if (data === null) return "delete";
   return baseVersion === 0 ? "create" : "update";
@@ -101,7 +102,7 @@ export function alreadySays(type: SyncType, resource: Members, data: Members): b
 
 const isTillMember = (name: string) => /^(state|acknowledgeAllergens|currency)$/.test(name);
 
-/** A till knows drafts and what it has handed over; how far the shop is with it is not its affair. */
+/** A till knows drafts and what it has handed over; how far the shop is with it, it need not. */
 function isAt({ state }: Members, wanted: unknown): boolean {
   return wanted === "pending" ? state !== "draft" && state !== "cancelled" : true;
 }

@@ -28,8 +28,11 @@ export const LabelOptions = strict({
 });
 export type LabelOptions = Static<typeof LabelOptions>;
 
-/** An answer that is a PDF. */
-export const pdfAnswer = (description: string) => ({
-  description,
-  content: { "application/pdf": { schema: { type: "string", format: "binary" } } },
+/** Answers of what is printed: a PDF, or that one has it already. */
+export const pdfAnswers = (description: string) => ({
+  200: {
+    description,
+    content: { "application/pdf": { schema: { type: "string", format: "binary" } } },
+  },
+  304: Type.Null({ description: "What If-None-Match names is current." }),
 });

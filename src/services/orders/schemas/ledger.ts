@@ -59,8 +59,8 @@ export const NewTransaction = strict(
     vatMinor: Type.Optional({
       ...AmountMinor,
       description:
-        "Computed unless given. What takes an entry back gives its vatMinor, in which the lines of " +
-        "an order were rounded one by one.",
+        "Computed unless given. To take an entry back, give its own negated: the lines of an " +
+        "order were rounded one by one.",
     }),
     currency: Type.Optional({
       ...Currency,

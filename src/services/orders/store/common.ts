@@ -1,11 +1,5 @@
 import type { Statement, Tx } from "#kernel/db/types.ts";
 import { beforeId } from "#kernel/http/cursor.ts";
-import type { ListFilter } from "../schemas/common.ts";
-
-/** $1 to $4 of a list: the rows older than the cursor's, and one more than the page holds. */
-export function sliceOf({ cursor, active, q, limit }: ListFilter): unknown[] {
-  return [beforeId(cursor), active ?? null, q ?? null, limit + 1];
-}
 
 /** A filter's value and the condition that it makes; `place` is where it stands in a statement. */
 export type Condition = readonly [value: unknown, condition: (place: string) => string];
@@ -25,16 +19,35 @@ export function conditionsOf(
   };
 }
 
-/** The same for a page of a list; $2 is how many rows to read, one more than the page holds. */
+/**
+ * What follows `select … from …` for a page of a list, newest first, and its values: one row more
+ * than the page holds, so that it knows whether there is another. The limit is written out, and a
+ * first page has no bound, since PostgreSQL otherwise takes the plan that it keeps for dearer than
+ * it is and plans the list anew every time: 165 µs of its time for a list among 300,000 orders
+ * instead of 95.
+ */
 export function narrowed(
   { cursor, limit }: { cursor?: string; limit: number },
   filters: readonly Condition[],
-): { where: string; values: unknown[] } {
-  const { conditions, values } = conditionsOf(filters, 3);
-  return {
-    where: ["id < $1", ...conditions].join(" and "),
-    values: [beforeId(cursor), limit + 1, ...values],
-  };
+): { page: string; values: unknown[] } {
+  const from = cursor === undefined ? null : beforeId(cursor);
+  const bound: Condition = [from, (place) => `id < ${place}`];
+  const { conditions, values } = conditionsOf([bound, ...filters], 1);
+  const where = conditions.length > 0 ? `where ${conditions.join(" and ")}` : "";
+  return { page: `${where} order by id desc limit ${limit + 1}`, values };
+}
+
+/** The conditions of `active`, and of `q` as part of any of the columns, in either case. */
+export function catalogueConditions(
+  { active, q }: { active?: boolean; q?: string },
+  columns: readonly string[],
+): Condition[] {
+  const holds = (place: string) =>
+    columns.map((column) => `strpos(lower(${column}), lower(${place})) > 0`).join(" or ");
+  return [
+    [active, (place) => `active = ${place}`],
+    [q, (place) => `(${holds(place)})`],
+  ];
 }
 
 /** Runs those of the statements that are not null in one flight; their rows by the same names. */

@@ -3,7 +3,7 @@ import { type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import type { ListFilter } from "../schemas/common.ts";
 import type { Customer } from "../schemas/customers.ts";
-import { sliceOf } from "./common.ts";
+import { catalogueConditions, narrowed } from "./common.ts";
 
 /** What a caller decides about a row; the rest is the database's: version and times. */
 export type CustomerValues = Omit<Customer, "id" | "version" | "createdAt" | "updatedAt">;
@@ -17,17 +17,11 @@ export async function listCustomers(
   tenant: TenantRef,
   filter: ListFilter,
 ): Promise<Page<Customer>> {
+  const slice = narrowed(filter, catalogueConditions(filter, ["name", "email", "phone"]));
   const { rows } = await db.query<Customer>(
     tenant,
-    `select ${customerColumns} from customer
-      where id < $1
-        and ($2::boolean is null or active = $2)
-        and ($3::text is null or strpos(lower(name), lower($3)) > 0
-                              or strpos(lower(email), lower($3)) > 0
-                              or strpos(lower(phone), lower($3)) > 0)
-      order by id desc
-      limit $4`,
-    sliceOf(filter),
+    `select ${customerColumns} from customer ${slice.page}`,
+    slice.values,
   );
   return page(rows, filter.limit, ({ id }) => [id]);
 }

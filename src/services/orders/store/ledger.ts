@@ -18,15 +18,15 @@ export async function listTransactions(
   filter: TransactionFilter,
 ): Promise<Page<Transaction>> {
   const { orderId, from, to, limit } = filter;
-  const { where, values } = narrowed(filter, [
+  const slice = narrowed(filter, [
     [orderId, (place) => `order_id = ${place}`],
     [from && firstIdOf(from, "query/from"), (place) => `id >= ${place}`],
     [to && firstIdOf(to, "query/to"), (place) => `id < ${place}`],
   ]);
   const { rows } = await db.query<Transaction>(
     tenant,
-    `select ${transactionColumns} from ledger_entry where ${where} order by id desc limit $2`,
-    values,
+    `select ${transactionColumns} from ledger_entry ${slice.page}`,
+    slice.values,
   );
   return page(rows, limit, ({ id }) => [id]);
 }

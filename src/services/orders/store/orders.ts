@@ -50,11 +50,11 @@ export async function listOrders(
   filter: OrderFilter,
   ownerId: string | null,
 ): Promise<Page<StoredHead>> {
-  const { where, values } = narrowed(filter, orderConditions(filter, ownerId));
+  const slice = narrowed(filter, orderConditions(filter, ownerId));
   const { rows } = await db.query<StoredHead>(
     tenant,
-    `select ${headColumns} from sales_order where ${where} order by id desc limit $2`,
-    values,
+    `select ${headColumns} from sales_order ${slice.page}`,
+    slice.values,
   );
   return page(rows, filter.limit, ({ id }) => [id]);
 }

@@ -3,7 +3,7 @@ import { type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import type { ListFilter } from "../schemas/common.ts";
 import type { Product } from "../schemas/products.ts";
-import { sliceOf } from "./common.ts";
+import { catalogueConditions, narrowed } from "./common.ts";
 
 /** What a caller decides about a row; the rest is the database's: version and times. */
 export type ProductValues = Omit<Product, "id" | "version" | "createdAt" | "updatedAt">;
@@ -21,16 +21,11 @@ export async function listProducts(
   tenant: TenantRef,
   filter: ListFilter,
 ): Promise<Page<Product>> {
+  const slice = narrowed(filter, catalogueConditions(filter, ["title", "sku"]));
   const { rows } = await db.query<Product>(
     tenant,
-    `select ${productColumns} from product
-      where id < $1
-        and ($2::boolean is null or active = $2)
-        and ($3::text is null or strpos(lower(title), lower($3)) > 0
-                              or strpos(lower(sku), lower($3)) > 0)
-      order by id desc
-      limit $4`,
-    sliceOf(filter),
+    `select ${productColumns} from product ${slice.page}`,
+    slice.values,
   );
   return page(rows, filter.limit, ({ id }) => [id]);
 }

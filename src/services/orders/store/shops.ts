@@ -3,7 +3,7 @@ import { type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import type { ListFilter } from "../schemas/common.ts";
 import type { Shop } from "../schemas/shops.ts";
-import { sliceOf } from "./common.ts";
+import { catalogueConditions, narrowed } from "./common.ts";
 
 /** What a caller decides about a row; the rest is the database's: version and times. */
 export type ShopValues = Pick<Shop, "name" | "address" | "currency" | "active">;
@@ -20,15 +20,11 @@ export async function listShops(
   tenant: TenantRef,
   filter: ListFilter,
 ): Promise<Page<Shop>> {
+  const slice = narrowed(filter, catalogueConditions(filter, ["name"]));
   const { rows } = await db.query<Shop>(
     tenant,
-    `select ${shopColumns} from shop
-      where id < $1
-        and ($2::boolean is null or active = $2)
-        and ($3::text is null or strpos(lower(name), lower($3)) > 0)
-      order by id desc
-      limit $4`,
-    sliceOf(filter),
+    `select ${shopColumns} from shop ${slice.page}`,
+    slice.values,
   );
   return page(rows, filter.limit, ({ id }) => [id]);
 }

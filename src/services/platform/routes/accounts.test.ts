@@ -286,7 +286,9 @@ test("a second factor is set up, asked for and taken off over HTTP", async (t) =
   assert.equal(enrolled.status, 200, enrolled.text);
   assert.match(enrolled.body.otpauthUrl, /^otpauth:\/\/totp\//);
   const wrong = await as().post("/auth/totp/confirm", { code: "000000" }, mine);
-  assert.equal(wrong.body.code, "ERR_IDENTITY_TOTP_INVALID");
+  // 401 would tell a client to sign in again.
+  assert.deepEqual([wrong.status, wrong.body.code], [422, "ERR_IDENTITY_WRONG_CODE"]);
+  assert.equal((await as().post("/auth/totp/disable", {}, mine)).status, 422);
   const off = await as().post("/auth/totp/disable", { password }, mine);
   assert.equal(off.body.code, "ERR_IDENTITY_TOTP_NOT_ENROLLED");
   const methods = await as().get("/auth/methods");

@@ -67,3 +67,33 @@ test("breakers are listed, isolated and reset", async (t) => {
   assert.equal((await admin.post("/admin/breakers/unknown/isolate")).status, 404);
   assert.equal((await admin.post("/admin/breakers/bare/isolate")).status, 404);
 });
+
+// Guards against lists that are read otherwise than all others, and pages that lose an item.
+test("what admins look after is listed in pages, whole unless told otherwise", async (t) => {
+  const { as, app } = await startTestApp(t, { services: [platform] });
+  const admin = as("ops", "admin");
+  const { policies } = app.depsOf("platform");
+  for (const name of ["mail", "search engine", "archive"]) policies.for(name, { timeoutMs: 1_000 });
+  for (const name of ["one", "two", "three"]) {
+    await admin.put(`/admin/flags/${name}`, { on: true }, { "if-none-match": "*" });
+  }
+  const [key] = (await admin.get("/admin/signing-keys")).body.items;
+  await admin.post("/admin/signing-keys/rotate", { confirm: key.kid });
+  for (const path of ["flags", "faults", "breakers", "signing-keys"].map((at) => `/admin/${at}`)) {
+    const whole = (await admin.get(path)).body;
+    assert.equal(whole.nextCursor, null, path);
+    const items: unknown[] = [];
+    let cursor: string | null = "";
+    while (cursor !== null) {
+      const { status, body, text } = await admin.get(`${path}?limit=1${cursor}`);
+      assert.equal(status, 200, text);
+      assert.equal(body.items.length, 1, path);
+      items.push(...body.items);
+      cursor = body.nextCursor && `&cursor=${encodeURIComponent(body.nextCursor)}`;
+    }
+    assert.deepEqual(items, whole.items);
+    assert.ok(items.length > 1, path);
+    assert.equal((await admin.get(`${path}?limit=101`)).status, 422);
+    assert.equal((await admin.get(`${path}?cursor=made-up`)).status, 400);
+  }
+});

@@ -1,6 +1,8 @@
 import { auditPlatform } from "#kernel/audit/platform.ts";
 import { requestErrors } from "#kernel/errors.ts";
+import { pageOfAll } from "#kernel/http/cursor.ts";
 import { historySchema, pastOf } from "#kernel/http/history.ts";
+import { ShortListQuery } from "#kernel/http/schemas.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Policies } from "#kernel/resilience/policies.ts";
 import type { BreakerStatus } from "#kernel/resilience/policy-types.ts";
@@ -30,11 +32,15 @@ export const breakerRoutes: Routes<PlatformDeps> = (app, deps) => {
         summary: "List circuit breakers",
         description: perProcess,
         tags,
+        querystring: ShortListQuery,
         response: { 200: Breakers },
       },
       config: { permission: "breaker:read" },
     },
-    async () => ({ instance, items: policies.list() }),
+    async ({ query }) => ({
+      instance,
+      ...pageOfAll(policies.list(), query, { key: ({ name }) => name }),
+    }),
   );
 
   app.get(

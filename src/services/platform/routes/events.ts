@@ -1,4 +1,5 @@
 import { assertKnownTypes, eventErrors } from "#kernel/events/catalogue.ts";
+import { envelopeOf } from "#kernel/events/publisher.ts";
 import type { StoredEvent } from "#kernel/events/types.ts";
 import type { EventStream } from "#kernel/http/sse.ts";
 import type { Principal } from "#kernel/identity/types.ts";
@@ -75,18 +76,24 @@ export const eventRoutes: Routes<PlatformDeps> = (app, deps) => {
       assertKnownTypes(catalogue, types, () => "query/types");
       const resumeAfter = headers["last-event-id"] ?? query.after;
       let principal = request.principal;
+      // Before the answer begins: who has it may count on hearing of everything from then on.
+      const lastEventId = await feed.begin(
+        tenant.id,
+        resumeAfter === undefined ? undefined : Number(resumeAfter),
+      );
       const stream = streams.open(request, reply);
       void watchCaller(deps, request.raw.headers, stream, (current) => {
         principal = current;
       });
       const events = feed.subscribe(tenant.id, {
-        ...(resumeAfter !== undefined && { lastEventId: Number(resumeAfter) }),
+        lastEventId,
         types,
         may: (event) => maySee(principal, event),
         signal: stream.signal,
       });
       try {
-        for await (const { ownerId: _, ...data } of events) {
+        for await (const event of events) {
+          const data = envelopeOf(event);
           if (!stream.send({ id: String(data.position), event: data.type, data })) break;
         }
       } catch (error) {

@@ -1,8 +1,9 @@
 import { auditPlatform } from "#kernel/audit/platform.ts";
 import { requestErrors } from "#kernel/errors.ts";
+import { pageOfAll } from "#kernel/http/cursor.ts";
 import { current, expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
 import { historySchema, pastOf } from "#kernel/http/history.ts";
-import { NoContent } from "#kernel/http/schemas.ts";
+import { NoContent, ShortListQuery } from "#kernel/http/schemas.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import { faultErrors } from "#kernel/resilience/faults.ts";
 import type { Routes } from "#kernel/service.ts";
@@ -27,14 +28,16 @@ const readFaults: Routes<PlatformDeps> = (app, { db, faultBoard }) => {
       schema: {
         summary: "List fault points and what is armed there",
         tags,
+        querystring: ShortListQuery,
         response: { 200: Faults },
       },
       config: { permission: "fault:read" },
     },
-    async () => ({
-      allowed: faultBoard.allowed,
-      items: await db.inPlatform((tx) => faultBoard.list(tx)),
-    }),
+    async ({ query }) => {
+      const points = await db.inPlatform((tx) => faultBoard.list(tx));
+      const listed = pageOfAll(points, query, { key: ({ point }) => point });
+      return { allowed: faultBoard.allowed, ...listed };
+    },
   );
 
   app.get(

@@ -3,6 +3,7 @@ import type { Tx } from "#kernel/db/types.ts";
 import { requestErrors } from "#kernel/errors.ts";
 import type { FlagStatus, Flags as KernelFlags } from "#kernel/flags.ts";
 import { flagErrors } from "#kernel/flags-store.ts";
+import { pageOfAll } from "#kernel/http/cursor.ts";
 import {
   assertExpected,
   current,
@@ -11,7 +12,7 @@ import {
   sendFound,
 } from "#kernel/http/etag.ts";
 import { history, historySchema, pastOf } from "#kernel/http/history.ts";
-import { NoContent } from "#kernel/http/schemas.ts";
+import { NoContent, ShortListQuery } from "#kernel/http/schemas.ts";
 import type { Routes } from "#kernel/service.ts";
 import { thePlatform } from "#kernel/tenancy/types.ts";
 import { ByFlag, ByFlagAndTenant, Flag, FlagChange, Flags } from "../schemas/flags.ts";
@@ -32,12 +33,17 @@ const readFlags: Routes = (app, { db, flags }) => {
   app.get(
     "/admin/flags",
     {
-      schema: { summary: "List flags", tags, response: { 200: Flags } },
+      schema: {
+        summary: "List flags by name",
+        tags,
+        querystring: ShortListQuery,
+        response: { 200: Flags },
+      },
       config: { permission: "flag:read" },
     },
-    async () => {
+    async ({ query }) => {
       await flags.load();
-      return { items: flags.list() };
+      return pageOfAll(flags.list(), query, { key: ({ name }) => name });
     },
   );
 

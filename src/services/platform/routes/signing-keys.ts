@@ -1,3 +1,5 @@
+import { pageOfAll } from "#kernel/http/cursor.ts";
+import { ShortListQuery } from "#kernel/http/schemas.ts";
 import { identityErrors } from "#kernel/identity/errors.ts";
 import {
   jwksMaxAgeSeconds,
@@ -15,12 +17,19 @@ export const signingKeyRoutes: Routes<PlatformDeps> = (app, deps) => {
   app.get(
     "/admin/signing-keys",
     {
-      schema: { summary: "List signing keys, newest first", tags, response: { 200: SigningKeys } },
+      schema: {
+        summary: "List signing keys, newest first",
+        tags,
+        querystring: ShortListQuery,
+        response: { 200: SigningKeys },
+      },
       config: { permission: "signing-key:read" },
     },
-    async ({ tenant }) => ({
-      items: await deps.db.inTenant(tenant, (tx) => signingKeyStatus(tx, deps)),
-    }),
+    async ({ tenant, query }) => {
+      const all = await deps.db.inTenant(tenant, (tx) => signingKeyStatus(tx, deps));
+      const key = ({ activatesAt, kid }: (typeof all)[number]) => `${activatesAt} ${kid}`;
+      return pageOfAll(all, query, { key, descending: true });
+    },
   );
 
   app.post(

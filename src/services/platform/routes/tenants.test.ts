@@ -47,3 +47,18 @@ test("a slug that can't be had is refused by its place in the body that was sent
   const system = await as().post("/auth/register", { ...account("x-y"), tenant: { name: "API" } });
   assert.equal(system.body.tenant.slug, "api-tenant");
 });
+
+// Guards against an operator who locks everybody out, with nobody left who could undo it.
+test("nobody switches off or deletes the tenant that they act in", async (t) => {
+  const { as, tenant } = await startTestApp(t, { services });
+  const admin = as("acme", "admin");
+  const { id, version } = await tenant("acme");
+  const ifMatch = { "if-match": `"${version}"` };
+  const off = await admin.patch(`/tenants/${id}`, { active: false }, ifMatch);
+  assertRefused(off, 409, "ERR_TENANCY_OWN_TENANT", "/active");
+  const gone = await admin.delete(`/tenants/${id}`);
+  assert.deepEqual([gone.status, gone.body.code], [409, "ERR_TENANCY_OWN_TENANT"]);
+  const renamed = await admin.patch(`/tenants/${id}`, { name: "Acme", active: true }, ifMatch);
+  assert.equal(renamed.status, 200, renamed.text);
+  assert.equal((await as("other", "admin").delete(`/tenants/${id}`)).status, 204);
+});

@@ -24,6 +24,13 @@ const slugErrors = [
   tenancyErrors.invalid_slug,
 ];
 
+/** Else whoever closes the last one could not sign in any more to open it again. */
+const ownTenant = (path: string) =>
+  tenancyErrors.own_tenant({
+    detail: "You act in this tenant; switch to another one first.",
+    errors: [{ path, message: "is of the tenant that you act in" }],
+  });
+
 /** All tenants, for platform admins. */
 export const tenantRoutes: Routes<PlatformDeps> = (app, deps) => {
   readTenants(app, deps);
@@ -91,10 +98,9 @@ const changeTenants: Routes<PlatformDeps> = (app, deps) => {
     (request, reply) => {
       const { isolation = "shared", active = true, ...rest } = request.body;
       return mutate(request, reply, 201, async (tx) => {
-        const tenant = await createTenant(tx, deps, { ...rest, isolation });
-        if (active) return tenant;
-        const { id } = tenant;
-        return updateTenant(tx, deps, { id, version: null, change: { active } });
+        const made = await createTenant(tx, deps, { ...rest, isolation });
+        if (active) return made;
+        return updateTenant(tx, deps, { id: made.id, version: null, change: { active } });
       });
     },
   );
@@ -109,11 +115,16 @@ const changeTenants: Routes<PlatformDeps> = (app, deps) => {
         body: TenantChanges,
         response: { 200: Tenant },
       },
-      config: { permission: "tenant:update", ifMatch: true, errors: slugErrors },
+      config: {
+        permission: "tenant:update",
+        ifMatch: true,
+        errors: [...slugErrors, tenancyErrors.own_tenant],
+      },
     },
     (request, reply) => {
-      const { params, body: change } = request;
-      const id = params.id;
+      const { tenant, body: change } = request;
+      const { id } = request.params;
+      if (change.active === false && tenant.id === id) throw ownTenant("/active");
       const version = expectedVersion(request);
       return mutate(request, reply, 200, (tx) => updateTenant(tx, deps, { id, version, change }));
     },
@@ -131,10 +142,11 @@ const changeTenants: Routes<PlatformDeps> = (app, deps) => {
         params: ById,
         response: { 204: NoContent },
       },
-      config: { permission: "tenant:delete" },
+      config: { permission: "tenant:delete", errors: [tenancyErrors.own_tenant] },
     },
     (request, reply) => {
-      const id = request.params.id;
+      const { id } = request.params;
+      if (request.tenant.id === id) throw ownTenant("path/id");
       const version = optionalVersion(request);
       return mutate(request, reply, 204, (tx) => deleteTenant(tx, deps, { id, version }));
     },

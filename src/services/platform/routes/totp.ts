@@ -56,7 +56,7 @@ const setUpRoutes: Routes<PlatformDeps> = (app, deps) => {
         errors: [
           identityErrors.totp_enabled,
           identityErrors.totp_not_enrolled,
-          identityErrors.totp_invalid,
+          identityErrors.wrong_code,
           identityErrors.too_many_attempts,
           identityErrors.users_only,
         ],
@@ -88,7 +88,7 @@ const removeRoute: Routes<PlatformDeps> = (app, deps) => {
         rateLimit: "auth",
         errors: [
           identityErrors.totp_not_enrolled,
-          identityErrors.totp_invalid,
+          identityErrors.wrong_code,
           identityErrors.wrong_password,
           identityErrors.too_many_attempts,
           identityErrors.busy,

@@ -60,6 +60,7 @@ test("bad webhooks are refused with what is wrong", async (t) => {
   const inside = (await admin.post("/webhooks", { ...good, url: "http://127.0.0.1/" })).body;
   assert.equal(inside.code, "ERR_OUTGOING_PRIVATE_ADDRESS");
   assert.match(inside.detail, /127\.0\.0\.1/);
+  assert.deepEqual(inside.errors, [{ path: "/url", message: "can't be sent to" }]);
   assert.equal("host" in inside, false, "a problem has no members that are not documented");
   assert.equal(
     await code({ ...good, url: "http://169.254.169.254/" }),
@@ -68,12 +69,16 @@ test("bad webhooks are refused with what is wrong", async (t) => {
   assert.equal(await code({ ...good, url: "ftp://example.com/" }), "ERR_OUTGOING_BAD_URL");
   assert.equal(await code({ ...good, url: "nonsense" }), "ERR_REQUEST_INVALID");
   assert.equal(await code({ ...good, events: [] }), "ERR_REQUEST_INVALID");
+  assert.equal(await code({ ...good, events: ["order.*", "order.*"] }), "ERR_REQUEST_INVALID");
   const url = "http://127.0.0.1:9/";
   const slip = await admin.post("/webhooks", { url, events: ["order.*", "order.craeted"] });
   assert.deepEqual([slip.status, slip.body.code], [422, "ERR_EVENTS_UNKNOWN_TYPE"]);
   assert.deepEqual(slip.body.errors[0].path, "/events/1");
   assert.match(slip.body.detail, /near it are order.created/);
   const { id } = (await admin.post("/webhooks", { url, events: ["order.*"] })).body;
+  const toInside = { url: "http://10.0.0.1/" };
+  const moved = await admin.patch(`/webhooks/${id}`, toInside, { "if-match": '"1"' });
+  assert.deepEqual([moved.status, moved.body.errors[0].path], [422, "/url"]);
   const changed = await admin.patch(`/webhooks/${id}`, { events: ["x.*"] }, { "if-match": '"1"' });
   assert.equal(changed.body.code, "ERR_EVENTS_UNKNOWN_TYPE");
   assert.equal(await code({ ...good, secret: "mine" }), "ERR_REQUEST_INVALID");

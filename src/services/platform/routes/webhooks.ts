@@ -16,7 +16,6 @@ const tags = ["webhooks"];
 const urlErrors = [
   outgoingErrors.bad_url,
   outgoingErrors.private_address,
-  outgoingErrors.unreachable,
   eventErrors.unknown_type,
 ];
 

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { Id, strict } from "#kernel/http/schemas.ts";
+import { Id, pageOf, strict } from "#kernel/http/schemas.ts";
 
 const BreakerName = Type.String({
   minLength: 1,
@@ -44,7 +44,7 @@ export const Breaker = strict({ ...breaker, instance: Instance }, { title: "Brea
 export const Breakers = strict(
   {
     instance: Instance,
-    items: Type.Array(strict(breaker, { title: "ListedBreaker" }), { maxItems: 1_100 }),
+    ...pageOf(strict(breaker, { title: "ListedBreaker" })).properties,
   },
   { title: "Breakers" },
 );

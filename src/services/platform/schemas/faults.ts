@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { strict, Version } from "#kernel/http/schemas.ts";
+import { pageOf, strict, Version } from "#kernel/http/schemas.ts";
 import { faultKinds } from "#kernel/resilience/faults.ts";
 
 const PointName = Type.String({
@@ -74,7 +74,7 @@ export const CountedFault = strict(
 export const Faults = strict(
   {
     allowed: Type.Boolean({ description: "False in production without FLAG_FAULTS=1." }),
-    items: Type.Array(CountedFault, { maxItems: 1_000 }),
+    ...pageOf(CountedFault).properties,
   },
   { title: "Faults" },
 );

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { Id, strict, Version } from "#kernel/http/schemas.ts";
+import { Id, pageOf, strict, Version } from "#kernel/http/schemas.ts";
 
 const FlagName = Type.String({
   pattern: "^[a-z][a-z0-9_]{0,62}$",
@@ -32,4 +32,4 @@ export const Flag = strict(
   { title: "Flag" },
 );
 
-export const Flags = strict({ items: Type.Array(Flag, { maxItems: 1_500 }) }, { title: "Flags" });
+export const Flags = pageOf(Flag, { title: "Flags" });

@@ -1,5 +1,5 @@
 import { Type } from "typebox";
-import { strict, Timestamp } from "#kernel/http/schemas.ts";
+import { pageOf, strict, Timestamp } from "#kernel/http/schemas.ts";
 
 const Kid = Type.String({
   maxLength: 100,
@@ -25,10 +25,7 @@ export const SigningKey = strict(
   { title: "SigningKey" },
 );
 
-export const SigningKeys = strict(
-  { items: Type.Array(SigningKey, { maxItems: 50, description: "Newest first." }) },
-  { title: "SigningKeys" },
-);
+export const SigningKeys = pageOf(SigningKey, { title: "SigningKeys" });
 
 export const Rotation = strict(
   { confirm: { ...Kid, description: "The id of the key that signs now." } },

@@ -34,5 +34,10 @@ export const TotpRemoval = strict(
     password: Type.Optional(Type.String({ maxLength: 1_024, examples: ["correct horse battery"] })),
     code: Type.Optional(Code),
   },
-  { title: "TotpRemoval", description: "Either of them.", examples: [{ code: "287082" }] },
+  {
+    title: "TotpRemoval",
+    description: "Either of them.",
+    minProperties: 1,
+    examples: [{ code: "287082" }],
+  },
 );

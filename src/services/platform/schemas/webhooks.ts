@@ -21,6 +21,7 @@ const Url = Type.String({
 const Types = Type.Array(Type.String({ maxLength: 100 }), {
   minItems: 1,
   maxItems: 50,
+  uniqueItems: true,
   description: 'Event types, all of a kind ("order.*") or all ("*").',
   examples: [["*"]],
 });

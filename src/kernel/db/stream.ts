@@ -7,7 +7,11 @@ export interface StreamOptions {
   batchRows?: number;
 }
 
-const BATCH_ROWS = 500;
+/**
+ * Some 50 KiB of an export, less than a socket is read in at once: `pg` joins what is more, and the
+ * process grew by 150 MiB with 500 rows instead of 20 with 100, which are also the faster ones.
+ */
+const BATCH_ROWS = 100;
 const BATCH_ROWS_MAX = 10_000;
 
 const ignore = () => {};

@@ -170,10 +170,11 @@ async function halfRead(t: TestContext) {
   assert.equal(answer.status, 200);
   const reader = (answer.body as ReadableStream<Uint8Array>).getReader();
   await reader.read();
-  const opened = await withClient(app.appUrl, (client) => client.query(`select 1 ${openOfApp}`));
-  assert.equal(opened.rowCount, 1);
+  const opened = () => withClient(app.appUrl, (client) => client.query(`select 1 ${openOfApp}`));
+  // By then it has read ahead as far as it may, and waits.
+  await eventually(async () => (await opened()).rowCount === 1, "a reader that is waited for");
   const inUse = () => app.database.stats().total - app.database.stats().idle;
-  assert.equal(inUse(), 1);
+  await eventually(() => inUse() === 1, "that nothing else is under way");
   return { house, abort, reader, inUse };
 }
 

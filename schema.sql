@@ -1,6 +1,9 @@
 -- Dumped from a migrated database by `npm run schema -- --write`; never edited.
 set check_function_bodies = off;
 
+create schema leases;
+grant usage on schema leases to plimsoll_app;
+
 create schema orders;
 grant usage on schema orders to plimsoll_app;
 
@@ -12,6 +15,65 @@ grant usage on sequence platform.event_position to plimsoll_app;
 
 create sequence platform.flag_version as bigint increment 1 minvalue 1 maxvalue 9223372036854775807 start 2 cache 1;
 grant usage on sequence platform.flag_version to plimsoll_app;
+
+CREATE OR REPLACE FUNCTION leases.refuse_endless_usage()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if exists (
+    select from lease_usage u
+     where u.tenant_id = new.tenant_id and u.lease_id = new.id and u.ended_at is null
+  ) then
+    raise exception 'a lease that does not run has no open interval'
+      using errcode = 'check_violation', constraint = tg_name;
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION leases.refuse_lease_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op = 'DELETE' and platform.is_erasing() then
+    return old;
+  end if;
+  raise exception 'a lease does not change like this (%, state % to %)',
+    tg_name, case when tg_op <> 'INSERT' then old.state end,
+    case when tg_op <> 'DELETE' then new.state end
+    using errcode = 'check_violation', constraint = tg_name;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION leases.refuse_stray_usage()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if not exists (
+    select from lease l
+     where l.tenant_id = new.tenant_id and l.id = new.lease_id and l.state = 'running'
+  ) then
+    raise exception 'an open interval needs a lease that runs'
+      using errcode = 'check_violation', constraint = tg_name;
+  end if;
+  return new;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION leases.refuse_usage_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if tg_op = 'DELETE' and platform.is_erasing() then
+    return old;
+  end if;
+  raise exception 'usage is append-only' using errcode = 'restrict_violation', constraint = tg_name;
+end
+$function$;
 
 CREATE OR REPLACE FUNCTION orders.is_allergen_list(names text[])
  RETURNS boolean
@@ -313,6 +375,332 @@ AS $function$
       || '\x8000000000000000'::bytea, 'hex')::uuid
     from (select (extract(epoch from moment) * 1000000)::bigint as micros) as time
 $function$;
+
+create table leases.lease (
+  tenant_id uuid not null,
+  id uuid not null,
+  owner_id text not null,
+  name text,
+  template_id uuid,
+  template_name text,
+  restored_from uuid,
+  image text not null,
+  command text[],
+  pre_stop jsonb,
+  env_sealed bytea,
+  env_names text[] not null,
+  runtime text not null,
+  runtime_place text not null,
+  cpu_millis integer not null,
+  memory_mb integer not null,
+  disk_mb integer,
+  pids_max integer not null,
+  run_as text,
+  writable boolean not null,
+  egress text not null,
+  oci_runtime text,
+  ports integer[] not null,
+  idle_ttl_seconds integer,
+  pause_seconds integer not null,
+  warn_seconds integer not null,
+  snapshot_on_end boolean not null,
+  max_restarts integer not null,
+  price jsonb not null,
+  rate numeric(40,0) not null,
+  flat_micros numeric(40,0) not null,
+  currency text not null,
+  created_at timestamp with time zone not null,
+  hard_expires_at timestamp with time zone not null,
+  state text not null,
+  desired text not null,
+  generation integer not null,
+  step_token uuid,
+  step_until timestamp with time zone,
+  attempts integer not null,
+  retry_at timestamp with time zone,
+  deadline timestamp with time zone,
+  container_id text,
+  isolation jsonb,
+  ttl_seconds integer not null,
+  started_at timestamp with time zone,
+  running_since timestamp with time zone,
+  expires_at timestamp with time zone not null,
+  last_activity_at timestamp with time zone not null,
+  paused_at timestamp with time zone,
+  paused_until timestamp with time zone,
+  ends_at timestamp with time zone not null,
+  warned_for timestamp with time zone,
+  seen_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  termination_reason text,
+  exit_code integer,
+  message text,
+  restarts integer not null,
+  pre_stop_done boolean not null,
+  snapshot_id uuid,
+  cost_micros numeric(40,0) not null,
+  version integer not null,
+  updated_at timestamp with time zone not null,
+  constraint lease_pkey PRIMARY KEY (tenant_id, id),
+  constraint lease_attempts_check CHECK ((attempts >= 0)),
+  constraint lease_check CHECK ((hard_expires_at > created_at)),
+  constraint lease_check1 CHECK ((expires_at <= hard_expires_at)),
+  constraint lease_check2 CHECK (((state = ANY (ARRAY['ended'::text, 'failed'::text])) = (ended_at IS NOT NULL))),
+  constraint lease_check3 CHECK (((state = ANY (ARRAY['stopping'::text, 'ended'::text, 'failed'::text])) = (termination_reason IS NOT NULL))),
+  constraint lease_check4 CHECK (((state = ANY (ARRAY['stopping'::text, 'ended'::text, 'failed'::text])) = (desired = 'ended'::text))),
+  constraint lease_check5 CHECK (((state = 'running'::text) = (running_since IS NOT NULL))),
+  constraint lease_check6 CHECK (((state = 'paused'::text) = (paused_at IS NOT NULL))),
+  constraint lease_check7 CHECK (((paused_at IS NULL) = (paused_until IS NULL))),
+  constraint lease_check8 CHECK (((step_token IS NULL) = (step_until IS NULL))),
+  constraint lease_check9 CHECK (((state <> ALL (ARRAY['ended'::text, 'failed'::text])) OR ((env_sealed IS NULL) AND (step_token IS NULL) AND (retry_at IS NULL) AND (deadline IS NULL)))),
+  constraint lease_command_check CHECK (((cardinality(command) >= 1) AND (cardinality(command) <= 64))),
+  constraint lease_container_id_check CHECK ((container_id <> ''::text)),
+  constraint lease_cost_micros_check CHECK ((cost_micros >= (0)::numeric)),
+  constraint lease_cpu_millis_check CHECK ((cpu_millis > 0)),
+  constraint lease_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint lease_desired_check CHECK ((desired = ANY (ARRAY['running'::text, 'paused'::text, 'ended'::text]))),
+  constraint lease_disk_mb_check CHECK ((disk_mb > 0)),
+  constraint lease_egress_check CHECK ((egress = ANY (ARRAY['none'::text, 'internet'::text]))),
+  constraint lease_env_names_check CHECK ((cardinality(env_names) <= 64)),
+  constraint lease_flat_micros_check CHECK ((flat_micros >= (0)::numeric)),
+  constraint lease_generation_check CHECK ((generation >= 1)),
+  constraint lease_idle_ttl_seconds_check CHECK ((idle_ttl_seconds > 0)),
+  constraint lease_image_check CHECK (((char_length(image) >= 1) AND (char_length(image) <= 600))),
+  constraint lease_max_restarts_check CHECK ((max_restarts >= 0)),
+  constraint lease_memory_mb_check CHECK ((memory_mb > 0)),
+  constraint lease_message_check CHECK ((char_length(message) <= 1000)),
+  constraint lease_name_check CHECK ((((char_length(name) >= 1) AND (char_length(name) <= 100)) AND (name = btrim(name)))),
+  constraint lease_owner_id_check CHECK ((owner_id <> ''::text)),
+  constraint lease_pause_seconds_check CHECK ((pause_seconds > 0)),
+  constraint lease_pids_max_check CHECK ((pids_max > 0)),
+  constraint lease_ports_check CHECK ((cardinality(ports) <= 16)),
+  constraint lease_pre_stop_check CHECK ((jsonb_typeof(pre_stop) = 'object'::text)),
+  constraint lease_price_check CHECK ((jsonb_typeof(price) = 'object'::text)),
+  constraint lease_rate_check CHECK ((rate >= (0)::numeric)),
+  constraint lease_restarts_check CHECK ((restarts >= 0)),
+  constraint lease_runtime_check CHECK ((runtime = ANY (ARRAY['docker'::text, 'kubernetes'::text, 'process'::text]))),
+  constraint lease_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'starting'::text, 'running'::text, 'paused'::text, 'stopping'::text, 'ended'::text, 'failed'::text]))),
+  constraint lease_termination_reason_check CHECK ((termination_reason = ANY (ARRAY['expired'::text, 'idle'::text, 'released'::text, 'hard_cap'::text, 'budget'::text, 'oom'::text, 'crashed'::text, 'failed'::text, 'admin'::text]))),
+  constraint lease_ttl_seconds_check CHECK ((ttl_seconds > 0)),
+  constraint lease_version_check CHECK ((version >= 1)),
+  constraint lease_warn_seconds_check CHECK ((warn_seconds >= 0))
+);
+CREATE INDEX lease_alive ON leases.lease USING btree (tenant_id, id) WHERE (state <> ALL (ARRAY['ended'::text, 'failed'::text]));
+CREATE INDEX lease_by_end ON leases.lease USING btree (tenant_id, ends_at, id);
+CREATE INDEX lease_made ON leases.lease USING btree (tenant_id, created_at);
+CREATE INDEX lease_of_owner ON leases.lease USING btree (tenant_id, owner_id, id);
+CREATE INDEX lease_of_state ON leases.lease USING btree (tenant_id, state, id);
+CREATE INDEX lease_of_template ON leases.lease USING btree (tenant_id, template_id, id) WHERE (template_id IS NOT NULL);
+CREATE INDEX lease_over ON leases.lease USING btree (tenant_id, ended_at) WHERE (ended_at IS NOT NULL);
+alter table leases.lease enable row level security;
+alter table leases.lease force row level security;
+create policy tenant_isolation on leases.lease as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+CREATE TRIGGER lease_agreed BEFORE UPDATE ON leases.lease FOR EACH ROW WHEN ((((((((((((((((new.id IS DISTINCT FROM old.id) OR (new.owner_id IS DISTINCT FROM old.owner_id)) OR (new.image IS DISTINCT FROM old.image)) OR (new.command IS DISTINCT FROM old.command)) OR (new.runtime IS DISTINCT FROM old.runtime)) OR (new.runtime_place IS DISTINCT FROM old.runtime_place)) OR (new.cpu_millis IS DISTINCT FROM old.cpu_millis)) OR (new.memory_mb IS DISTINCT FROM old.memory_mb)) OR (new.disk_mb IS DISTINCT FROM old.disk_mb)) OR (new.rate IS DISTINCT FROM old.rate)) OR (new.flat_micros IS DISTINCT FROM old.flat_micros)) OR (new.currency IS DISTINCT FROM old.currency)) OR (new.created_at IS DISTINCT FROM old.created_at)) OR (new.hard_expires_at IS DISTINCT FROM old.hard_expires_at)) OR (new.generation < old.generation) OR (old.state = ANY (ARRAY['ended'::text, 'failed'::text])))) EXECUTE FUNCTION leases.refuse_lease_change();
+CREATE TRIGGER lease_begins BEFORE INSERT ON leases.lease FOR EACH ROW WHEN ((new.state <> 'pending'::text)) EXECUTE FUNCTION leases.refuse_lease_change();
+CREATE TRIGGER lease_kept BEFORE DELETE ON leases.lease FOR EACH ROW WHEN ((old.state <> ALL (ARRAY['ended'::text, 'failed'::text]))) EXECUTE FUNCTION leases.refuse_lease_change();
+CREATE TRIGGER lease_moves BEFORE UPDATE ON leases.lease FOR EACH ROW WHEN (((old.state <> new.state) AND (((((((((((((old.state <> 'pending'::text) OR (new.state <> 'starting'::text)) AND ((old.state <> 'pending'::text) OR (new.state <> 'stopping'::text))) AND ((old.state <> 'starting'::text) OR (new.state <> 'running'::text))) AND ((old.state <> 'starting'::text) OR (new.state <> 'stopping'::text))) AND ((old.state <> 'running'::text) OR (new.state <> 'paused'::text))) AND ((old.state <> 'running'::text) OR (new.state <> 'starting'::text))) AND ((old.state <> 'running'::text) OR (new.state <> 'stopping'::text))) AND ((old.state <> 'paused'::text) OR (new.state <> 'running'::text))) AND ((old.state <> 'paused'::text) OR (new.state <> 'starting'::text))) AND ((old.state <> 'paused'::text) OR (new.state <> 'stopping'::text))) AND ((old.state <> 'stopping'::text) OR (new.state <> 'ended'::text))) AND ((old.state <> 'stopping'::text) OR (new.state <> 'failed'::text))))) EXECUTE FUNCTION leases.refuse_lease_change();
+CREATE TRIGGER lease_usage_ends AFTER UPDATE ON leases.lease FOR EACH ROW WHEN (((old.state = 'running'::text) AND (new.state <> 'running'::text))) EXECUTE FUNCTION leases.refuse_endless_usage();
+grant select, insert, update, delete on leases.lease to plimsoll_app;
+
+create table leases.lease_due (
+  of_tenant uuid not null,
+  kind text not null,
+  subject_id uuid not null,
+  due_at timestamp with time zone not null,
+  claimed_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  claim_id uuid,
+  constraint lease_due_pkey PRIMARY KEY (of_tenant, kind, subject_id),
+  constraint lease_due_kind_check CHECK ((kind = ANY (ARRAY['lease'::text, 'snapshot'::text, 'budget'::text])))
+);
+CREATE INDEX lease_due_at ON leases.lease_due USING btree (due_at);
+grant select, insert, update, delete on leases.lease_due to plimsoll_app;
+
+create table leases.lease_installation (
+  is_only boolean default true not null,
+  id text not null,
+  constraint lease_installation_pkey PRIMARY KEY (is_only),
+  constraint lease_installation_id_check CHECK ((id ~ '^[0-9a-f]{10}$'::text)),
+  constraint lease_installation_is_only_check CHECK (is_only)
+);
+grant select, insert on leases.lease_installation to plimsoll_app;
+
+create table leases.lease_quota (
+  tenant_id uuid not null,
+  owner_id text not null,
+  leases integer not null,
+  cpu_millis bigint not null,
+  memory_mb bigint not null,
+  disk_mb bigint not null,
+  snapshots integer not null,
+  constraint lease_quota_pkey PRIMARY KEY (tenant_id, owner_id),
+  constraint lease_quota_cpu_millis_check CHECK ((cpu_millis >= 0)),
+  constraint lease_quota_disk_mb_check CHECK ((disk_mb >= 0)),
+  constraint lease_quota_leases_check CHECK ((leases >= 0)),
+  constraint lease_quota_memory_mb_check CHECK ((memory_mb >= 0)),
+  constraint lease_quota_snapshots_check CHECK ((snapshots >= 0))
+);
+alter table leases.lease_quota enable row level security;
+alter table leases.lease_quota force row level security;
+create policy tenant_isolation on leases.lease_quota as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on leases.lease_quota to plimsoll_app;
+
+create table leases.lease_snapshot (
+  tenant_id uuid not null,
+  id uuid not null,
+  lease_id uuid not null,
+  owner_id text not null,
+  name text,
+  description text not null,
+  state text not null,
+  automatic boolean not null,
+  runtime text not null,
+  runtime_place text not null,
+  image text,
+  size_bytes bigint,
+  settings jsonb not null,
+  message text,
+  step_token uuid,
+  step_until timestamp with time zone,
+  attempts integer default 0 not null,
+  retry_at timestamp with time zone,
+  deadline timestamp with time zone,
+  version integer default 1 not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint lease_snapshot_pkey PRIMARY KEY (tenant_id, id),
+  constraint lease_snapshot_attempts_check CHECK ((attempts >= 0)),
+  constraint lease_snapshot_check CHECK (((state <> 'ready'::text) OR (image IS NOT NULL))),
+  constraint lease_snapshot_check1 CHECK (((step_token IS NULL) = (step_until IS NULL))),
+  constraint lease_snapshot_check2 CHECK (((state = ANY (ARRAY['pending'::text, 'deleting'::text])) OR (step_token IS NULL))),
+  constraint lease_snapshot_description_check CHECK ((char_length(description) <= 500)),
+  constraint lease_snapshot_image_check CHECK (((char_length(image) >= 1) AND (char_length(image) <= 600))),
+  constraint lease_snapshot_message_check CHECK ((char_length(message) <= 1000)),
+  constraint lease_snapshot_name_check CHECK ((((char_length(name) >= 1) AND (char_length(name) <= 100)) AND (name = btrim(name)))),
+  constraint lease_snapshot_owner_id_check CHECK ((owner_id <> ''::text)),
+  constraint lease_snapshot_runtime_check CHECK ((runtime = ANY (ARRAY['docker'::text, 'kubernetes'::text, 'process'::text]))),
+  constraint lease_snapshot_settings_check CHECK ((jsonb_typeof(settings) = 'object'::text)),
+  constraint lease_snapshot_size_bytes_check CHECK ((size_bytes >= 0)),
+  constraint lease_snapshot_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'ready'::text, 'failed'::text, 'deleting'::text]))),
+  constraint lease_snapshot_version_check CHECK ((version >= 1))
+);
+CREATE INDEX lease_snapshot_of_lease ON leases.lease_snapshot USING btree (tenant_id, lease_id, id);
+CREATE INDEX lease_snapshot_of_owner ON leases.lease_snapshot USING btree (tenant_id, owner_id, id);
+alter table leases.lease_snapshot enable row level security;
+alter table leases.lease_snapshot force row level security;
+create policy tenant_isolation on leases.lease_snapshot as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on leases.lease_snapshot to plimsoll_app;
+
+create table leases.lease_template (
+  tenant_id uuid not null,
+  id uuid not null,
+  name text not null,
+  description text not null,
+  image text not null,
+  command text[],
+  cpu_millis integer not null,
+  memory_mb integer not null,
+  disk_mb integer,
+  ttl_seconds integer not null,
+  idle_ttl_seconds integer,
+  max_cpu_millis integer,
+  max_memory_mb integer,
+  max_disk_mb integer,
+  max_ttl_seconds integer,
+  pids_max integer not null,
+  run_as text,
+  writable boolean not null,
+  egress text not null,
+  oci_runtime text,
+  ports integer[] not null,
+  pre_stop jsonb,
+  snapshot_on_end boolean not null,
+  max_restarts integer not null,
+  price_cpu_hour_minor integer,
+  price_gb_hour_minor integer,
+  price_flat_minor integer,
+  active boolean not null,
+  version integer default 1 not null,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint lease_template_pkey PRIMARY KEY (tenant_id, id),
+  constraint lease_template_name_taken UNIQUE (tenant_id, name),
+  constraint lease_template_check CHECK ((max_cpu_millis >= cpu_millis)),
+  constraint lease_template_check1 CHECK ((max_memory_mb >= memory_mb)),
+  constraint lease_template_check2 CHECK ((max_ttl_seconds >= ttl_seconds)),
+  constraint lease_template_check3 CHECK (((NOT snapshot_on_end) OR writable)),
+  constraint lease_template_command_check CHECK (((cardinality(command) >= 1) AND (cardinality(command) <= 64))),
+  constraint lease_template_cpu_millis_check CHECK (((cpu_millis >= 10) AND (cpu_millis <= 256000))),
+  constraint lease_template_description_check CHECK ((char_length(description) <= 500)),
+  constraint lease_template_disk_mb_check CHECK (((disk_mb >= 1) AND (disk_mb <= 16777216))),
+  constraint lease_template_egress_check CHECK ((egress = ANY (ARRAY['none'::text, 'internet'::text]))),
+  constraint lease_template_idle_ttl_seconds_check CHECK ((idle_ttl_seconds >= 1)),
+  constraint lease_template_image_check CHECK (((char_length(image) >= 1) AND (char_length(image) <= 300))),
+  constraint lease_template_max_disk_mb_check CHECK ((max_disk_mb >= 1)),
+  constraint lease_template_max_restarts_check CHECK (((max_restarts >= 0) AND (max_restarts <= 10))),
+  constraint lease_template_memory_mb_check CHECK (((memory_mb >= 16) AND (memory_mb <= 4194304))),
+  constraint lease_template_name_check CHECK ((name ~ '^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$'::text)),
+  constraint lease_template_oci_runtime_check CHECK ((oci_runtime ~ '^[a-z0-9][a-z0-9._-]{0,62}$'::text)),
+  constraint lease_template_pids_max_check CHECK (((pids_max >= 8) AND (pids_max <= 512))),
+  constraint lease_template_ports_check CHECK ((cardinality(ports) <= 16)),
+  constraint lease_template_pre_stop_check CHECK ((jsonb_typeof(pre_stop) = 'object'::text)),
+  constraint lease_template_price_cpu_hour_minor_check CHECK (((price_cpu_hour_minor >= 0) AND (price_cpu_hour_minor <= 1000000))),
+  constraint lease_template_price_flat_minor_check CHECK (((price_flat_minor >= 0) AND (price_flat_minor <= 100000000))),
+  constraint lease_template_price_gb_hour_minor_check CHECK (((price_gb_hour_minor >= 0) AND (price_gb_hour_minor <= 1000000))),
+  constraint lease_template_run_as_check CHECK ((run_as ~ '^[0-9]{1,10}:[0-9]{1,10}$'::text)),
+  constraint lease_template_ttl_seconds_check CHECK ((ttl_seconds >= 1)),
+  constraint lease_template_version_check CHECK ((version >= 1))
+);
+alter table leases.lease_template enable row level security;
+alter table leases.lease_template force row level security;
+create policy tenant_isolation on leases.lease_template as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on leases.lease_template to plimsoll_app;
+
+create table leases.lease_usage (
+  tenant_id uuid not null,
+  id uuid not null,
+  lease_id uuid not null,
+  owner_id text not null,
+  template_name text,
+  image text not null,
+  cpu_millis integer not null,
+  memory_mb integer not null,
+  rate numeric(40,0) not null,
+  flat_micros numeric(40,0) not null,
+  currency text not null,
+  started_at timestamp with time zone not null,
+  ended_at timestamp with time zone,
+  cost_micros numeric(40,0),
+  constraint lease_usage_pkey PRIMARY KEY (tenant_id, id),
+  constraint lease_usage_check CHECK ((ended_at >= started_at)),
+  constraint lease_usage_check1 CHECK ((cost_micros >= flat_micros)),
+  constraint lease_usage_check2 CHECK (((ended_at IS NULL) = (cost_micros IS NULL))),
+  constraint lease_usage_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+  constraint lease_usage_flat_micros_check CHECK ((flat_micros >= (0)::numeric)),
+  constraint lease_usage_owner_id_check CHECK ((owner_id <> ''::text)),
+  constraint lease_usage_rate_check CHECK ((rate >= (0)::numeric))
+);
+CREATE INDEX lease_usage_by_time ON leases.lease_usage USING btree (tenant_id, started_at);
+CREATE INDEX lease_usage_of_lease ON leases.lease_usage USING btree (tenant_id, lease_id, started_at);
+CREATE UNIQUE INDEX lease_usage_open ON leases.lease_usage USING btree (tenant_id, lease_id) WHERE (ended_at IS NULL);
+alter table leases.lease_usage enable row level security;
+alter table leases.lease_usage force row level security;
+create policy tenant_isolation on leases.lease_usage as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+CREATE TRIGGER lease_usage_append_only BEFORE DELETE ON leases.lease_usage FOR EACH ROW EXECUTE FUNCTION leases.refuse_usage_change();
+CREATE TRIGGER lease_usage_closed_once BEFORE UPDATE ON leases.lease_usage FOR EACH ROW WHEN (((old.ended_at IS NOT NULL) OR ((((((new.id IS DISTINCT FROM old.id) OR (new.lease_id IS DISTINCT FROM old.lease_id)) OR (new.owner_id IS DISTINCT FROM old.owner_id)) OR (new.rate IS DISTINCT FROM old.rate)) OR (new.flat_micros IS DISTINCT FROM old.flat_micros)) OR (new.started_at IS DISTINCT FROM old.started_at)))) EXECUTE FUNCTION leases.refuse_usage_change();
+CREATE TRIGGER lease_usage_opens AFTER INSERT ON leases.lease_usage FOR EACH ROW WHEN ((new.ended_at IS NULL)) EXECUTE FUNCTION leases.refuse_stray_usage();
+grant select, insert on leases.lease_usage to plimsoll_app;
+grant update (ended_at) on leases.lease_usage to plimsoll_app;
+grant update (cost_micros) on leases.lease_usage to plimsoll_app;
 
 create table orders.customer (
   tenant_id uuid not null,

@@ -4,6 +4,7 @@ import { sendDue } from "#kernel/events/webhook-sender.ts";
 import { createProgress } from "#kernel/jobs/progress.ts";
 import type { TestApp } from "#kernel/testing.ts";
 import type { Client } from "#kernel/testing/client.ts";
+import { makeLease, makeWritable } from "../../src/services/leases/fixture.ts";
 import { receiveMessages } from "../../src/services/orders/changes/whatsapp.ts";
 
 /** Leaves at least one row of the tenant in every table that has a tenant_id, as users would. */
@@ -30,6 +31,7 @@ export async function fillEveryTable(test: TestApp, slug: string): Promise<void>
   assert.equal(sold.status, 201, sold.text);
   await orderAndPay(admin, shop.body.id, sold.body.id);
   await bringIn(test, slug);
+  await lease(admin);
   await reportProgress(test, slug);
   await handOut(test);
 }
@@ -49,6 +51,15 @@ async function orderAndPay(admin: Client, shopId: string, productId: string): Pr
     orderId: order.body.id,
   });
   assert.equal(paid.status, 201, paid.text);
+}
+
+/** A lease that runs, of a template, and what was kept of it. */
+async function lease(admin: Client): Promise<void> {
+  await makeWritable(admin);
+  const body = { template: "writable", image: undefined, preset: undefined };
+  const { id } = await makeLease(admin, body);
+  const kept = await admin.post(`/leases/${id}/snapshots?wait=10`, { name: "Kept" });
+  assert.equal(kept.body.state, "ready", kept.text);
 }
 
 /** What a till and a customer on WhatsApp leave behind. */

@@ -8,8 +8,8 @@ export interface StreamOptions {
 }
 
 /**
- * Some 50 KiB of an export, less than a socket is read in at once: `pg` joins what is more, and the
- * process grew by 150 MiB with 500 rows instead of 20 with 100, which are also the faster ones.
+ * With fewer rows in flight fewer outlive V8's nursery: exporting 500,000 lines took the process to
+ * 190 MiB with 100, and to 340 with 500, in the same time.
  */
 const BATCH_ROWS = 100;
 const BATCH_ROWS_MAX = 10_000;

@@ -14,6 +14,8 @@ export interface Waiting {
   tenantId: string;
   /** The last pointer of this batch. */
   toSeq: string;
+  /** How many pointers of this batch are the tenant's. */
+  count: number;
 }
 
 /** Tenants with events among the oldest `limit` that wait, with those to leave alone left out. */
@@ -24,7 +26,7 @@ export async function waitingTenants(
 ): Promise<Waiting[]> {
   const { rows } = await client.query({
     name: "relay-waiting",
-    text: `select of_tenant as "tenantId", max(seq)::text as "toSeq" from (
+    text: `select of_tenant as "tenantId", max(seq)::text as "toSeq", count(*)::int as count from (
         select of_tenant, seq from platform.outbox
          where position is null and of_tenant <> all($2::uuid[]) order by seq limit $1) o
       group by of_tenant order by min(seq)`,

@@ -159,6 +159,23 @@ test("a tenant whose events can't be handed out holds up nobody else's", async (
   assert.equal(await relay(), 0);
 });
 
+// Guards against a round, with a commit of its own, for each event of a steady trickle, and against
+// a full batch after which the rest waits for the next round.
+test("only a full batch is followed by the next one at once", async (t) => {
+  const { db, appUrl, log, clock, tenant: newTenant } = await eventHouse(t);
+  const tenant = await newTenant();
+  const { client } = await relayConnection(appUrl);
+  t.after(() => client.end());
+  const options = { clock, log, toBroker: false };
+  await db.inTenant(tenant, async (tx) => {
+    for (let n = 1; n <= 501; n += 1) {
+      emit(tx, { type: "order.created", resource: { type: "order", id: `${n}` }, data: { n } });
+    }
+  });
+  assert.deepEqual(await relayOnce(client, options), { events: 500, more: true });
+  assert.deepEqual(await relayOnce(client, options), { events: 1, more: false });
+});
+
 // Guards against pointers that stay for ever when their tenant's rows are gone.
 test("a pointer without its event is dropped", async (t) => {
   const house = await eventHouse(t);

@@ -81,7 +81,9 @@ export async function relayOnce(
   for (const [tenantId, untilMs] of troubled) if (untilMs <= nowMs) troubled.delete(tenantId);
   const waiting = await waitingTenants(client, batchEvents, [...troubled.keys()]);
   let events = 0;
-  for (const { tenantId, toSeq } of waiting) {
+  let pointers = 0;
+  for (const { tenantId, toSeq, count } of waiting) {
+    pointers += count;
     const nowIso = isoNow(clock);
     const work = { tenantId, toSeq, limit: batchEvents, keep: toBroker, nowIso };
     try {
@@ -94,7 +96,9 @@ export async function relayOnce(
       troubled.set(tenantId, clock.nowMs() + leaveAloneMs);
     }
   }
-  return { events, more: waiting.length > 0 };
+  // A batch that was not full was all there is. What came meanwhile waits for the next round: under
+  // a steady trickle each event would otherwise be a round, with a flush to the disk of its own.
+  return { events, more: pointers === batchEvents };
 }
 
 export interface RelayConnection {

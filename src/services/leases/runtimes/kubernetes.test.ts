@@ -17,7 +17,7 @@ runtimeAcceptance("kubernetes", {
   missingImage: "process:none",
   listener,
   environment: process.env,
-  skips: {
+  lacks: {
     exitAfterStop: "a stop removes the pod",
     pause: "pods don't pause",
     pids: "the node limits them, and does not tell how",

@@ -98,6 +98,23 @@ AS $function$
   ], null)
 $function$;
 
+CREATE OR REPLACE FUNCTION orders.phone_digits(phone text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  select case
+    when phone is null then null
+    when digits ~ '^[+]?[0-9]{4,17}$' then digits
+    else '?'
+  end
+  from regexp_replace(phone,
+    '[[:space:]\u00a0\u2000-\u200f\u202a-\u202f\u2060-\u2069\ufeff]', '', 'g') as dense,
+  lateral regexp_replace(dense, '^([(]?([+]|00)[-0-9.()/]*)[(]0[)]', '\1') as international,
+  lateral regexp_replace(international, '[-().\u2010-\u2015/]', '', 'g') as joined,
+  lateral regexp_replace(joined, '^00', '+') as digits
+$function$;
+
 CREATE OR REPLACE FUNCTION orders.refuse_ledger_change()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -358,10 +375,10 @@ CREATE OR REPLACE FUNCTION platform.uuid_v7(moment timestamp with time zone)
  PARALLEL SAFE
 AS $function$
   select encode(
-    substring(int8send(micros / 1000) from 3)
-      || substring(int4send((28672 + (micros % 1000) * 4096 / 1000)::integer) from 3)
+    substring(int8send((extract(epoch from moment) * 1000000)::bigint / 1000) from 3)
+      || substring(int4send((28672
+        + (extract(epoch from moment) * 1000000)::bigint % 1000 * 4096 / 1000)::integer) from 3)
       || substring(uuid_send(gen_random_uuid()) from 9), 'hex')::uuid
-    from (select (extract(epoch from moment) * 1000000)::bigint as micros) as time
 $function$;
 
 CREATE OR REPLACE FUNCTION platform.uuid_v7_at(moment timestamp with time zone)
@@ -487,10 +504,9 @@ create table leases.lease (
 );
 CREATE INDEX lease_alive ON leases.lease USING btree (tenant_id, id) WHERE (state <> ALL (ARRAY['ended'::text, 'failed'::text]));
 CREATE INDEX lease_by_end ON leases.lease USING btree (tenant_id, ends_at, id);
-CREATE INDEX lease_made ON leases.lease USING btree (tenant_id, created_at);
-CREATE INDEX lease_of_owner ON leases.lease USING btree (tenant_id, owner_id, id);
-CREATE INDEX lease_of_state ON leases.lease USING btree (tenant_id, state, id);
-CREATE INDEX lease_of_template ON leases.lease USING btree (tenant_id, template_id, id) WHERE (template_id IS NOT NULL);
+CREATE INDEX lease_made ON leases.lease USING btree (tenant_id, created_at, id);
+CREATE INDEX lease_of_owner ON leases.lease USING btree (tenant_id, owner_id, created_at, id);
+CREATE INDEX lease_of_state ON leases.lease USING btree (tenant_id, state, created_at, id);
 CREATE INDEX lease_over ON leases.lease USING btree (tenant_id, ended_at) WHERE (ended_at IS NOT NULL);
 alter table leases.lease enable row level security;
 alter table leases.lease force row level security;
@@ -512,7 +528,7 @@ create table leases.lease_due (
   claimed_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
   claim_id uuid,
   constraint lease_due_pkey PRIMARY KEY (of_tenant, kind, subject_id),
-  constraint lease_due_kind_check CHECK ((kind = ANY (ARRAY['lease'::text, 'snapshot'::text, 'budget'::text])))
+  constraint lease_due_kind_check CHECK ((kind = ANY (ARRAY['lease'::text, 'snapshot'::text, 'budget'::text, 'warm'::text, 'pools'::text])))
 );
 CREATE INDEX lease_due_at ON leases.lease_due USING btree (due_at);
 grant select, insert, update, delete on leases.lease_due to plimsoll_app;
@@ -628,6 +644,7 @@ create table leases.lease_template (
   version integer default 1 not null,
   created_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
+  warm_size integer default 0 not null,
   constraint lease_template_pkey PRIMARY KEY (tenant_id, id),
   constraint lease_template_name_taken UNIQUE (tenant_id, name),
   constraint lease_template_check CHECK ((max_cpu_millis >= cpu_millis)),
@@ -654,7 +671,8 @@ create table leases.lease_template (
   constraint lease_template_price_gb_hour_minor_check CHECK (((price_gb_hour_minor >= 0) AND (price_gb_hour_minor <= 1000000))),
   constraint lease_template_run_as_check CHECK ((run_as ~ '^[0-9]{1,10}:[0-9]{1,10}$'::text)),
   constraint lease_template_ttl_seconds_check CHECK ((ttl_seconds >= 1)),
-  constraint lease_template_version_check CHECK ((version >= 1))
+  constraint lease_template_version_check CHECK ((version >= 1)),
+  constraint lease_template_warm_size_check CHECK (((warm_size >= 0) AND (warm_size <= 20)))
 );
 alter table leases.lease_template enable row level security;
 alter table leases.lease_template force row level security;
@@ -702,6 +720,45 @@ grant select, insert on leases.lease_usage to plimsoll_app;
 grant update (ended_at) on leases.lease_usage to plimsoll_app;
 grant update (cost_micros) on leases.lease_usage to plimsoll_app;
 
+create table leases.lease_warm (
+  tenant_id uuid not null,
+  id uuid not null,
+  template_id uuid not null,
+  spec jsonb not null,
+  cpu_millis integer not null,
+  memory_mb integer not null,
+  disk_mb integer,
+  state text not null,
+  container_id text,
+  message text,
+  step_token uuid,
+  step_until timestamp with time zone,
+  attempts integer not null,
+  retry_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint lease_warm_pkey PRIMARY KEY (tenant_id, id),
+  constraint lease_warm_attempts_check CHECK ((attempts >= 0)),
+  constraint lease_warm_check CHECK ((expires_at > created_at)),
+  constraint lease_warm_check1 CHECK (((state <> 'ready'::text) OR ((container_id IS NOT NULL) AND (step_token IS NULL)))),
+  constraint lease_warm_check2 CHECK (((step_token IS NULL) = (step_until IS NULL))),
+  constraint lease_warm_container_id_check CHECK ((container_id <> ''::text)),
+  constraint lease_warm_cpu_millis_check CHECK ((cpu_millis > 0)),
+  constraint lease_warm_disk_mb_check CHECK ((disk_mb > 0)),
+  constraint lease_warm_memory_mb_check CHECK ((memory_mb > 0)),
+  constraint lease_warm_message_check CHECK ((char_length(message) <= 1000)),
+  constraint lease_warm_spec_check CHECK ((jsonb_typeof(spec) = 'object'::text)),
+  constraint lease_warm_state_check CHECK ((state = ANY (ARRAY['preparing'::text, 'ready'::text, 'removing'::text])))
+);
+CREATE INDEX lease_warm_ready ON leases.lease_warm USING btree (tenant_id, template_id, created_at) WHERE (state = 'ready'::text);
+alter table leases.lease_warm enable row level security;
+alter table leases.lease_warm force row level security;
+create policy tenant_isolation on leases.lease_warm as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on leases.lease_warm to plimsoll_app;
+
 create table orders.customer (
   tenant_id uuid not null,
   id uuid not null,
@@ -714,6 +771,7 @@ create table orders.customer (
   version integer default 1 not null,
   created_at timestamp with time zone default now() not null,
   updated_at timestamp with time zone default now() not null,
+  phone_digits text generated always as (orders.phone_digits(phone)) stored,
   constraint customer_pkey PRIMARY KEY (tenant_id, id),
   constraint customer_allergen_restrictions_check CHECK (orders.is_allergen_list(allergen_restrictions)),
   constraint customer_email_check CHECK ((((char_length(email) >= 3) AND (char_length(email) <= 254)) AND (email = btrim(email)))),
@@ -723,7 +781,7 @@ create table orders.customer (
   constraint customer_version_check CHECK ((version >= 1))
 );
 CREATE UNIQUE INDEX customer_email_taken ON orders.customer USING btree (tenant_id, lower(email));
-CREATE INDEX customer_of_phone ON orders.customer USING btree (tenant_id, phone, id);
+CREATE INDEX customer_of_phone ON orders.customer USING btree (tenant_id, phone_digits, id) WHERE (phone_digits IS NOT NULL);
 alter table orders.customer enable row level security;
 alter table orders.customer force row level security;
 create policy tenant_isolation on orders.customer as permissive for all to public
@@ -1045,8 +1103,7 @@ create table platform.audit_head (
   base_seq bigint default 0 not null,
   base_hash bytea default '\x'::bytea not null,
   chain smallint not null,
-  constraint audit_head_pkey PRIMARY KEY (tenant_id, chain),
-  constraint audit_head_chain_check CHECK (((chain >= 0) AND (chain <= 31)))
+  constraint audit_head_pkey PRIMARY KEY (tenant_id, chain)
 ) with (fillfactor=50);
 alter table platform.audit_head enable row level security;
 alter table platform.audit_head force row level security;
@@ -1061,6 +1118,16 @@ grant insert (chain) on platform.audit_head to plimsoll_app;
 grant update (seq) on platform.audit_head to plimsoll_app;
 grant update (hash) on platform.audit_head to plimsoll_app;
 
+create table platform.breaker (
+  name text not null,
+  is_held boolean default false not null,
+  resets bigint default 0 not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint breaker_pkey PRIMARY KEY (name),
+  constraint breaker_name_check CHECK (((length(name) >= 1) AND (length(name) <= 400)))
+);
+grant select, insert, update on platform.breaker to plimsoll_app;
+
 create table platform.event (
   tenant_id uuid not null,
   id uuid not null,
@@ -1071,8 +1138,7 @@ create table platform.event (
   data jsonb not null,
   occurred_at timestamp with time zone not null,
   "position" bigint,
-  constraint event_pkey PRIMARY KEY (tenant_id, id),
-  constraint event_type_check CHECK (((type ~ '^[a-z][a-z0-9_]*([.][a-z0-9_]+)+$'::text) AND (length(type) <= 100)))
+  constraint event_pkey PRIMARY KEY (tenant_id, id)
 );
 CREATE INDEX event_by_position ON platform.event USING btree (tenant_id, "position") WHERE ("position" IS NOT NULL);
 alter table platform.event enable row level security;
@@ -1132,9 +1198,7 @@ create table platform.idempotency (
   body bytea not null,
   sealed boolean not null,
   expires_at timestamp with time zone not null,
-  constraint idempotency_pkey PRIMARY KEY (tenant_id, principal, key),
-  constraint idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
-  constraint idempotency_status_check CHECK (((status >= 200) AND (status <= 299)))
+  constraint idempotency_pkey PRIMARY KEY (tenant_id, principal, key)
 );
 CREATE INDEX idempotency_expiry ON platform.idempotency USING btree (tenant_id, expires_at);
 alter table platform.idempotency enable row level security;
@@ -1357,6 +1421,15 @@ create table platform.signing_key (
 CREATE INDEX signing_key_created_by ON platform.signing_key USING btree (created_by);
 CREATE UNIQUE INDEX signing_key_newest ON platform.signing_key USING btree ((true)) WHERE (retires_at IS NULL);
 grant select, insert, update on platform.signing_key to plimsoll_app;
+
+create table platform.spent_ticket (
+  nonce bytea not null,
+  expires_at timestamp with time zone not null,
+  constraint spent_ticket_pkey PRIMARY KEY (nonce),
+  constraint spent_ticket_nonce_check CHECK ((length(nonce) = 16))
+);
+CREATE INDEX spent_ticket_expiry ON platform.spent_ticket USING btree (expires_at);
+grant select, insert, update, delete on platform.spent_ticket to plimsoll_app;
 
 create table platform.tenant (
   id uuid not null,

@@ -65,6 +65,19 @@ const layerSamples: Sample[] = [
   },
   {
     rule: "layers",
+    what: "the command line does by itself what needs a server",
+    bad: {
+      "src/cli/a.ts": 'import("../services/a/routes/b.ts");',
+      "src/services/a/routes/b.ts": "",
+    },
+    good: {
+      "src/cli/a.ts": 'import("../services/a/rules/b.ts"); import("../services/a/formats/c.ts");',
+      "src/services/a/rules/b.ts": "",
+      "src/services/a/formats/c.ts": "",
+    },
+  },
+  {
+    rule: "layers",
     what: "what runs imports what serves tests",
     bad: {
       "src/kernel/db/pool.ts": 'import "../testing/database.ts";',
@@ -163,6 +176,7 @@ const textSamples: Sample[] = [
       "src/services/a/routes.ts": "",
       "src/services/a/routes/orders.ts": "",
       "src/services/a/documents/invoice.ts": "",
+      "src/services/a/formats/csv.ts": "",
       "src/services/a/changes/orders.ts": "",
       "src/services/a/rules/orders.ts": "",
       "src/services/a/rules/orders.test.ts": "",
@@ -259,6 +273,15 @@ const syntaxSamples: Sample[] = [
     good: {
       "src/services/a/rules/orders.ts": "const f = () => 1;",
       "src/services/a/rules/orders.test.ts": "const f = async () => 1;",
+    },
+  },
+  {
+    rule: "pure-rules",
+    what: "a format that opens its file itself",
+    bad: { "src/services/a/formats/csv.ts": 'import fs from "node:fs";' },
+    good: {
+      "src/services/a/formats/csv.ts": 'import { a } from "../rules/a.ts";',
+      "src/services/a/rules/a.ts": "",
     },
   },
   {

@@ -156,11 +156,12 @@ export function checkDocblocks(source: Source): Finding[] {
   });
 }
 
-/** Law 2: a service's rules decide and do no I/O. */
+/** Law 2: a service's rules decide and do no I/O; what reads a format is handed its text. */
 export function checkPureRules(source: Source): Finding[] {
   const { path, program, imports } = source;
   const findings: Finding[] = [];
-  if (program === null || !isServices(path, "rules")) return findings;
+  const isPure = isServices(path, "rules") || isServices(path, "formats");
+  if (program === null || !isPure) return findings;
   const flag = (line: number, message: string) =>
     findings.push({ rule: "pure-rules", path, line, message });
   for (const { specifier, line, isTypeOnly } of imports) {

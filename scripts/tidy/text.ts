@@ -82,11 +82,11 @@ const listingFiles = ["routes", "jobs"];
 const splitFiles = ["schemas", "changes", "rules", "store", "demo"];
 
 /**
- * Folders that no file stands in for: a document's layout is not a rule, and never small;
- * `runtimes` speak to engines of others, and an `engine` brings about, step by step, what rows say
- * is wanted.
+ * Folders that no file stands in for: a document's layout is not a rule, and never small; `formats`
+ * read what others wrote down; `runtimes` speak to engines of others, and an `engine` brings about,
+ * step by step, what rows say is wanted.
  */
-const ownFolders = ["documents", "engine", "runtimes"];
+const ownFolders = ["documents", "engine", "formats", "runtimes"];
 
 const fileNames = [...singleFiles, ...listingFiles, ...splitFiles];
 const folderNames = [...listingFiles, ...splitFiles, ...ownFolders];

@@ -5,11 +5,15 @@ import type { Page } from "./output.ts";
 import { createSession, type Session } from "./session.ts";
 import { type Call, createTransport, patiently, readAnswer, refusal } from "./transport.ts";
 
+type Headers = Readonly<Record<string, string>>;
+
 export interface Client {
   /** Where the API is. */
   readonly api: string;
   readonly session: Session;
   readonly clock: Clock;
+  /** Who asks, as headers; `refused` are those that the server no longer takes. */
+  credentials(refused?: Headers): Promise<Headers>;
   /** The answer, parsed; null for an empty one. Throws ApiError when the server refuses. */
   call<T = Record<string, unknown>>(call: Call): Promise<T>;
   /** The answer with its body unread, for streams and files. Throws ApiError likewise. */
@@ -67,12 +71,20 @@ export function createClient(options: ClientOptions): Client {
     return response;
   }
 
+  async function credentialsOf(refused?: Headers): Promise<Headers> {
+    if (apiKey) return { "x-api-key": apiKey };
+    const token = refused?.authorization?.slice("Bearer ".length);
+    const known = token === undefined ? await session.current() : await session.renew(token);
+    return known ? { authorization: `Bearer ${known.accessToken}` } : {};
+  }
+
   const call = async <T>(wanted: Call) => readAnswer<T>(await open(wanted));
 
   return {
     api: transport.origin,
     session,
     clock,
+    credentials: credentialsOf,
     call,
     open,
     async list(wanted, { all = false } = {}) {

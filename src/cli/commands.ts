@@ -32,7 +32,10 @@ export const commandEntries: readonly CommandEntry[] = [
   group("secrets", "make the secrets of a production server", async () => {
     return (await import("./secrets.ts")).secretsCommands;
   }),
-  group("admin", "make platform admins", async () => (await import("./local.ts")).adminCommands),
+  group("admin", "make platform admins, see whether leases and containers agree", async () => [
+    ...(await import("./local.ts")).adminCommands,
+    (await import("./leases-drift.ts")).drift,
+  ]),
   {
     name: "register",
     summary: "make an account",
@@ -55,6 +58,15 @@ export const commandEntries: readonly CommandEntry[] = [
     "shops, products, customers and orders",
     async () => (await import("./orders.ts")).commands,
   ),
+  group("leases", "containers for a limited time", async () => {
+    return (await import("./leases.ts")).commands;
+  }),
+  group("snapshots", "what is kept of leases", async () => {
+    return (await import("./leases-snapshots.ts")).snapshotCommands;
+  }),
+  group("consistency", "what a replicated store's history proves", async () => {
+    return (await import("./consistency-check.ts")).consistencyCommands;
+  }),
   group("tenants", "the platform's tenants", async () => {
     return (await import("./tenants.ts")).tenantCommands;
   }),

@@ -12,6 +12,16 @@ export class CommandError extends Error {
   }
 }
 
+/** Ends the command with the exit code of a program that ran elsewhere, or of a verdict. */
+export class ProgramExit extends Error {
+  readonly exitCode: number;
+
+  constructor(exitCode: number) {
+    super(`The program has ended with exit code ${exitCode}`);
+    this.exitCode = exitCode;
+  }
+}
+
 /** RFC 9457, as the server answers when it refuses. */
 export interface ProblemDocument {
   title: string;

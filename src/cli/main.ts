@@ -3,7 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import { type CommandEntry, commandEntries } from "./commands.ts";
-import { UsageError } from "./errors.ts";
+import { ProgramExit, UsageError } from "./errors.ts";
 import { createOutput } from "./output.ts";
 import { addCommand } from "./program.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -23,7 +23,10 @@ Environment:
 /** Runs one command line, without the program's name; resolves with the exit code. */
 export async function run(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   const program = createProgram(surroundings);
-  const isJson = argv.includes("--json");
+  // What comes after -- is somebody else's.
+  const end = argv.indexOf("--");
+  const own = end === -1 ? argv : argv.slice(0, end);
+  const isJson = own.includes("--json");
   try {
     const chosen = chosenEntry(argv);
     const invoke = (spec: CommandSpec, given: Pick<Invocation, "args" | "options">) =>
@@ -36,7 +39,8 @@ export async function run(argv: readonly string[], surroundings: Surroundings): 
     return exitGood;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitGood : exitUsage;
-    const out = createOutput(surroundings, { json: isJson, color: !argv.includes("--no-color") });
+    if (error instanceof ProgramExit) return error.exitCode;
+    const out = createOutput(surroundings, { json: isJson, color: !own.includes("--no-color") });
     out.error(error);
     return error instanceof UsageError ? exitUsage : exitFailed;
   }

@@ -10,6 +10,15 @@ export function integer(text: string): number {
   return value;
 }
 
+const secondsOf: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** Seconds, or a time such as 90s, 30m, 2h or 1d, as seconds. */
+export function duration(text: string): number {
+  const [, count, unit = "s"] = /^(\d{1,9})([smhd])?$/.exec(text) ?? [];
+  if (count === undefined) throw new UsageError("It must be seconds, or a time such as 30m or 2h.");
+  return Number(count) * (secondsOf[unit] as number);
+}
+
 /** A number from 0 to 1. */
 export function share(text: string): number {
   const value = Number(text);

@@ -1,46 +1,17 @@
-import { createReadStream, createWriteStream } from "node:fs";
-import { readFile, rename, rm, stat } from "node:fs/promises";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { readFile } from "node:fs/promises";
 import { ApiError, CommandError, type ProblemDocument, UsageError } from "./errors.ts";
+import { openFile, outputOption, save, uploaded } from "./files.ts";
 import { textOf } from "./options.ts";
 import { orderFilters, orderQuery } from "./orders-desk.ts";
 import { idOf } from "./orders-names.ts";
-import type { Output, Progress } from "./output.ts";
+import type { Output } from "./output.ts";
 import { readStdin } from "./prompt.ts";
 import { type Column, formatTable } from "./table.ts";
 import { path } from "./transport.ts";
-import type { CommandSpec, Invocation, OptionSpec } from "./types.ts";
+import type { CommandSpec, Invocation } from "./types.ts";
 
 /** A large file is written to the database while its sender waits. */
 const importTimeoutMs = 290_000;
-
-const output = (unlessGiven: string): OptionSpec => ({
-  flags: "--output <file>",
-  summary: `where to write it, - for standard output; ${unlessGiven} unless given`,
-});
-
-/** A file on its way up, whose bytes the bar counts as they are taken. */
-function uploaded(file: Readable, progress: Progress): ReadableStream {
-  let bytes = 0;
-  const counted = async function* () {
-    for await (const chunk of file as AsyncIterable<Buffer>) {
-      yield chunk;
-      bytes += chunk.length;
-      progress.update(bytes);
-    }
-  };
-  return Readable.toWeb(Readable.from(counted(), { objectMode: false })) as ReadableStream;
-}
-
-async function openFile(name: string, { surroundings }: Invocation) {
-  if (name === "-") return { file: surroundings.stdin as Readable, sizeBytes: null };
-  const found = await stat(name).catch((error: Error) => {
-    throw new CommandError(`${name} can't be read (${error.message})`);
-  });
-  if (!found.isFile()) throw new CommandError(`${name} is no file`);
-  return { file: createReadStream(name), sizeBytes: found.size };
-}
 
 interface Report {
   rows: number;
@@ -131,7 +102,7 @@ function showReport({ out }: Invocation, report: Report): void {
 const exportOrders: CommandSpec = {
   name: "export",
   summary: "write orders as CSV, one row for each line of an order",
-  options: [...orderFilters, output("standard output")],
+  options: [...orderFilters, outputOption("standard output")],
   async run(invocation) {
     const call = { path: "/orders/export.csv", query: await orderQuery(invocation) };
     await save(invocation, call, textOf(invocation.options, "output") ?? "-");
@@ -142,7 +113,7 @@ const label: CommandSpec = {
   name: "label <product>",
   summary: "print the label of a product, by SKU or id, as a PDF",
   options: [
-    output("label-SKU.pdf"),
+    outputOption("label-SKU.pdf"),
     { flags: "--shop <shop>", summary: "print this one's name and address, by name or id" },
     { flags: "--price", summary: "print the price too" },
     {
@@ -175,64 +146,18 @@ const label: CommandSpec = {
 const invoice: CommandSpec = {
   name: "invoice <order>",
   summary: "print the invoice of an order, by number or id, as a PDF",
-  options: [output("invoice-NUMBER.pdf")],
+  options: [
+    outputOption("invoice-NUMBER.pdf"),
+    { flags: "--substitute", summary: "print marks for characters that can't be printed" },
+  ],
   async run(invocation) {
     const { client, args, options } = invocation;
     const id = await idOf(client, "order", args[0] as string);
-    const call = { path: path`/orders/${id}/invoice.pdf` };
+    const query = options.substitute === true ? { substitute: true } : {};
+    const call = { path: path`/orders/${id}/invoice.pdf`, query };
     await save(invocation, call, textOf(options, "output"));
   },
 };
-
-/**
- * Writes an answer to standard output or a file, by default under the name that the server gives;
- * a file is whole, or not there at all.
- */
-async function save(
-  { client, out }: Invocation,
-  call: { path: string; query?: Record<string, string | number | boolean | undefined> },
-  wanted: string | undefined,
-): Promise<void> {
-  const answer = await client.open({ ...call, headers: { accept: "*/*" } });
-  // A bar would be torn by what is written if both went to the same terminal.
-  const isQuiet = wanted === "-" && out.isTerminal;
-  const progress = isQuiet ? null : out.progress("Received bytes:", null);
-  let bytes = 0;
-  const counted = async function* () {
-    for await (const chunk of answer.body ?? []) {
-      bytes += chunk.length;
-      progress?.update(bytes);
-      yield chunk;
-    }
-  };
-  const file = wanted ?? nameOf(answer);
-  try {
-    if (file === "-") for await (const chunk of counted()) await out.raw(chunk);
-    else await writeWhole(file, counted());
-  } finally {
-    progress?.end();
-  }
-  if (file !== "-")
-    out.result({ file, bytes }, () => out.success(`Wrote ${file} (${bytes} bytes)`));
-}
-
-async function writeWhole(file: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  const part = `${file}.part`;
-  try {
-    await pipeline(Readable.from(chunks), createWriteStream(part));
-    await rename(part, file);
-  } catch (error) {
-    await rm(part, { force: true });
-    throw error;
-  }
-}
-
-/** Only a plain name: a server must not choose the folder. */
-function nameOf(answer: Response): string {
-  const given = /filename="([\w.-]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1];
-  if (given === undefined || given.startsWith(".")) throw new UsageError("Say with --output where");
-  return given;
-}
 
 const syncColumns: readonly Column[] = [
   { title: "Type", value: "type" },

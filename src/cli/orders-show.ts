@@ -12,6 +12,8 @@ export interface ShownOrder extends Record<string, unknown> {
   items?: Record<string, unknown>[];
   allergenWarnings: { title: string; allergens: string[] }[];
   allowedTransitions: string[];
+  /** Of a draft that can't be submitted. */
+  obstacles?: { message: string }[];
 }
 
 const total = ({ totalMinor, currency }: Record<string, unknown>) => money(totalMinor, currency);
@@ -44,6 +46,9 @@ export function showOrder(out: Output, order: ShownOrder): void {
       total: `${amounts}, VAT ${money(vatMinor, currency)})`,
       allergens: warningsOf(order),
       canBeDone: order.allowedTransitions,
+      ...(order.obstacles && {
+        inTheWay: order.obstacles.map(({ message }) => message).join("; "),
+      }),
       made: order.createdAt,
       changed: order.updatedAt,
       version: order.version,

@@ -116,6 +116,20 @@ test("an order is taken by names: of shops, customers and SKUs", async (t) => {
   assert.equal(JSON.parse(changes()[1]?.body ?? "").shopId, id(1));
 });
 
+// Guards against a search that seems to be over while it has only stopped for a moment.
+test("an empty page that goes on says so, and a draft what is in its way", async (t) => {
+  const { run } = await startDesk(t, ({ url }, response) => {
+    const inTheWay = { ...order, obstacles: [{ message: "Roll is off sale" }] };
+    if (url.includes("/orders?")) json(response, 200, { items: [], nextCursor: "further" });
+    else json(response, 200, inTheWay);
+  });
+  const searched = await run("list", "--q", "sam");
+  assert.equal(searched.code, 0);
+  assert.match(searched.stderr, /Nothing on this page\.\n.*--cursor further/);
+  const shown = await run("get", order.id);
+  assert.match(shown.stdout, /in the way +Roll is off sale/);
+});
+
 // Guards against an order that was made, is not told of, and is therefore taken a second time.
 test("an order that can't be submitted is told of all the same", async (t) => {
   const { run, changes } = await startDesk(t, (request, response) => {

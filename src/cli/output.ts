@@ -69,10 +69,13 @@ export function createOutput(
     page(columns, page) {
       const { items, nextCursor } = page;
       if (json) return print(JSON.stringify(page, null, 2));
-      if (items.length === 0) return note(paintError("dim", "Nothing found."));
+      const found = nextCursor ? "Nothing on this page." : "Nothing found.";
+      if (items.length === 0) note(paintError("dim", found));
       const widthColumns = stdout.isTTY ? stdout.columns : undefined;
       const heading = (text: string) => paint("bold", text);
-      for (const text of formatTable(columns, items, { widthColumns, heading })) print(text);
+      if (items.length > 0) {
+        for (const text of formatTable(columns, items, { widthColumns, heading })) print(text);
+      }
       if (nextCursor) note(paintError("dim", `There is more: --all, or --cursor ${nextCursor}`));
     },
     record: (record) =>

@@ -10,7 +10,7 @@ import type { AnyService, KernelDeps } from "./service.ts";
 import type { Health } from "./telemetry/health.ts";
 
 export interface BackgroundOptions {
-  common: Omit<KernelDeps, "db" | "mutate">;
+  common: Omit<KernelDeps, "db" | "mutate" | "streams">;
   services: readonly AnyService[];
   database: Database;
   opened: Pick<OpenedDatabase, "ownerUrl" | "appUrl">;

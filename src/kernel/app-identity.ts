@@ -10,6 +10,7 @@ import { createPasswords } from "./identity/passwords.ts";
 import { createRevocations } from "./identity/revocations.ts";
 import { startKeyRing } from "./identity/signing-keys.ts";
 import { createThrottle } from "./identity/throttle.ts";
+import { createTickets } from "./identity/tickets.ts";
 import { createTokens } from "./identity/tokens.ts";
 import type { Roles } from "./identity/types.ts";
 import { removeTenantJobs } from "./jobs/store.ts";
@@ -53,6 +54,7 @@ export async function createIdentity(options: IdentityOptions): Promise<Identity
     throttle: createThrottle({ db, clock }),
     authenticator: createAuthenticator({ db, clock, tokens, roles, revocations }),
     tenants: createTenants({ db, clock }),
+    tickets: createTickets({ db, clock, random, sealer }),
     provision: async ({ id }) => {
       await provisionDedicated(options.ownerUrl, id, options.services);
     },

@@ -5,6 +5,8 @@ import { openDatabase, type OpenedDatabase } from "./app-database.ts";
 import { type Background, startBackground } from "./app-background.ts";
 import { openFaults } from "./app-faults.ts";
 import { createIdentity, type Identity } from "./app-identity.ts";
+import { openPolicies, otlpPolicy } from "./app-policies.ts";
+import type { BreakerBoard } from "./breaker-board.ts";
 import { createCache } from "./cache.ts";
 import { type Clock, isoNow, systemClock } from "./clock.ts";
 import { type Config, ConfigError } from "./config.ts";
@@ -26,7 +28,6 @@ import { kernelErrors } from "./kernel-errors.ts";
 import type { PlatformDeps } from "./platform-parts.ts";
 import { type Random, systemRandom } from "./random.ts";
 import { createOutgoing } from "./resilience/outgoing.ts";
-import { createPolicies } from "./resilience/policies.ts";
 import { createSealer, type Sealer } from "./secrets/seal.ts";
 import { createSecrets } from "./secrets/secrets.ts";
 import { createSettings, mergeSettings } from "./settings.ts";
@@ -69,7 +70,7 @@ export interface RunningApp {
 }
 
 /** Deps that are the same for every service; the rest depend on the service's name. */
-type CommonDeps = Omit<KernelDeps, "db" | "mutate">;
+type CommonDeps = Omit<KernelDeps, "db" | "mutate" | "streams">;
 
 /**
  * Turns a configuration and a list of services into a server: database, kernel, routes, and, where
@@ -101,13 +102,6 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
   }
 }
 
-/** Longer than an export takes by its own limit. */
-const otlpPolicy = {
-  timeoutMs: 6_000,
-  breaker: { consecutiveFailures: 3, halfOpenAfterMs: 30_000 },
-  bulkhead: { concurrent: 4, queued: 4 },
-};
-
 interface Assembly extends Required<AppOptions> {
   /** Also those that this process does not run. */
   allServices: readonly AnyService[];
@@ -125,7 +119,11 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
   const sealer = createSealer(config.masterKey, config.masterKeyPrevious, random);
   const metrics = createMetrics();
   const database = openPool(assembly, metrics);
-  const { faultBoard, ...common } = await createCommon(assembly, { metrics, sealer, database });
+  const { faultBoard, breakerBoard, ...common } = await createCommon(assembly, {
+    metrics,
+    sealer,
+    database,
+  });
   const permissions = mergePermissions(services.map((service) => service.permissions));
   const identity = await createIdentity({
     ...surroundings,
@@ -153,12 +151,21 @@ async function assemble(assembly: Assembly): Promise<RunningApp> {
     health,
     permissions,
     authenticate: identity.authenticator.authenticate,
+    tickets: identity.tickets,
     errors: [...kernelErrors, ...services.map((service) => service.errors)],
     events: assembly.events,
     version: assembly.version,
     tenantLimit: (tenant) => common.settings.peek<number>(tenant, "platform.requests_per_minute"),
   });
-  const depsOf = depsFor(assembly, { common, faultBoard, database, identity, http, sealer });
+  const depsOf = depsFor(assembly, {
+    common,
+    faultBoard,
+    breakerBoard,
+    database,
+    identity,
+    http,
+    sealer,
+  });
   const parts = { common, services, database, opened, identity, health };
   return runningApp({ ...assembly, ...parts, http, depsOf });
 }
@@ -247,7 +254,7 @@ async function listenForMetrics(running: Running): Promise<void> {
 async function createCommon(
   assembly: Assembly,
   { metrics, sealer, database }: { metrics: Metrics; sealer: Sealer; database: Database },
-): Promise<CommonDeps & { faultBoard: FaultBoard }> {
+): Promise<CommonDeps & { faultBoard: FaultBoard; breakerBoard: BreakerBoard }> {
   const { config, services, allServices, opened, clock, random, log, closing, tracing } = assembly;
   const db = database.forService("platform");
   const { allowPrivateHosts } = config;
@@ -258,7 +265,7 @@ async function createCommon(
   const { appUrl } = opened;
   const around = { config, services: allServices, appUrl, db, clock, random, log, metrics };
   const injected = await openFaults({ ...around, closing });
-  const policies = createPolicies({ clock, random, log, metrics });
+  const { policies, breakerBoard } = await openPolicies({ ...around, closing });
   if (config.otlpEndpoint) tracing.protect(policies.for("otlp", otlpPolicy));
   const { faults } = injected;
   const outgoing = createOutgoing({ allowPrivateHosts, clock, log, metrics, policies, faults });
@@ -276,6 +283,7 @@ async function createCommon(
     settings: createSettings({ catalogue: mergeSettings(services), secrets, db, clock, log }),
     ...injected,
     policies,
+    breakerBoard,
     cache: createCache({
       clock,
       metrics,
@@ -313,6 +321,7 @@ function openPool(assembly: Assembly, metrics: Metrics) {
 interface DepsParts {
   common: CommonDeps;
   faultBoard: FaultBoard;
+  breakerBoard: BreakerBoard;
   database: Database;
   identity: Identity;
   http: Http;
@@ -322,7 +331,7 @@ interface DepsParts {
 /** Each service sees its own schema; the platform's own service sees the kernel's parts as well. */
 function depsFor(
   { opened, allServices, events, clock, random, log, config, closing }: Assembly,
-  { common, faultBoard, database, identity, http, sealer }: DepsParts,
+  { common, faultBoard, breakerBoard, database, identity, http, sealer }: DepsParts,
 ): (service: string) => KernelDeps {
   const { metrics, faults } = common;
   const instance = {
@@ -336,7 +345,7 @@ function depsFor(
   const make = (service: string): KernelDeps | PlatformDeps => {
     const db = database.forService(service);
     const mutate = createMutate({ db, sealer, clock, faults, duplicateWaitMs: 10_000 });
-    const deps: KernelDeps = { ...common, db, mutate };
+    const deps: KernelDeps = { ...common, db, mutate, streams: http.streams };
     if (service !== "platform") return deps;
     const attemptsOf = attemptLimits(allServices);
     const jobs = createJobAdmin({ ownerUrl: opened.ownerUrl, attemptsOf, log });
@@ -345,8 +354,8 @@ function depsFor(
     closing.defer(() => feed.stop());
     measureJobs(jobs, metrics);
     measureOutbox({ db, metrics });
-    const own = { jobs, feed, events, faultBoard, instance, streams: http.streams };
-    return { ...identity, ...own, ...deps };
+    const boards = { faultBoard, breakerBoard };
+    return { ...identity, ...boards, jobs, feed, events, instance, ...deps };
   };
   return (service) => {
     const deps = made.get(service) ?? make(service);

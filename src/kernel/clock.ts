@@ -10,8 +10,12 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** Milliseconds since the Unix epoch as ISO-8601 in UTC, as statements take it. */
-export const isoOf = (epochMs: number): string => new Date(epochMs).toISOString();
+/**
+ * Milliseconds since the Unix epoch as ISO-8601 in UTC, as statements take it and answers give it:
+ * with microseconds, as PostgreSQL has them, so that texts compare as the moments do.
+ */
+export const isoOf = (epochMs: number): string =>
+  new Date(epochMs).toISOString().replace("Z", "000Z");
 
 /** The process clock's moment as ISO-8601 in UTC. */
 export const isoNow = (clock: Pick<Clock, "nowMs">): string => isoOf(clock.nowMs());

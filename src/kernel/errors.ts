@@ -14,7 +14,7 @@ export interface ProblemOptions {
   errors?: FieldError[];
   /** Response headers, such as `retry-after`. */
   headers?: Record<string, string>;
-  /** Further public members of the problem document, such as `allowedTransitions`. */
+  /** Further public members of the problem document, which the catalogue's entry declares. */
   extensions?: Record<string, unknown>;
   /** Private: only logged. */
   cause?: unknown;
@@ -24,6 +24,8 @@ export interface ErrorEntry {
   status: number;
   /** One sentence that is the same for every occurrence. */
   title: string;
+  /** What its problem documents may have besides the members of all: a JSON Schema each. */
+  members?: Readonly<Record<string, object>>;
 }
 
 /** An error that may be shown to the caller; its `cause` may not. RFC 9457. */
@@ -43,12 +45,25 @@ export class Problem extends Error {
   }
 }
 
-export type ErrorCatalogue<Names extends string = string> = {
-  readonly [Name in Names]: ((options?: ProblemOptions) => Problem) & {
-    readonly code: string;
-    readonly entry: ErrorEntry;
-  };
+type Plain = Omit<ProblemOptions, "extensions">;
+
+/** Only what the entry declares can be told. */
+type OptionsOf<Entry> = Entry extends { members: infer Members }
+  ? Plain & { extensions?: { readonly [Name in keyof Members]?: unknown } }
+  : Plain & { extensions?: undefined };
+
+interface Listed {
+  readonly code: string;
+  readonly entry: ErrorEntry;
+}
+
+export type ErrorsOf<Entries> = {
+  readonly [Name in keyof Entries & string]: ((options?: OptionsOf<Entries[Name]>) => Problem) &
+    Listed;
 };
+
+/** Any catalogue, as documentation lists it. */
+export type ErrorCatalogue = Readonly<Record<string, Listed>>;
 
 /**
  * Declares a service's closed set of errors; `quota_exceeded` of "leases" gets the stable code
@@ -58,14 +73,14 @@ export type ErrorCatalogue<Names extends string = string> = {
 export function defineErrors<const Entries extends Record<string, ErrorEntry>>(
   area: string,
   entries: Entries,
-): ErrorCatalogue<Extract<keyof Entries, string>> {
+): ErrorsOf<Entries> {
   const catalogue: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(entries)) {
     const code = `ERR_${area}_${name}`.toUpperCase();
     const make = (options?: ProblemOptions) => new Problem(code, entry, options);
     catalogue[name] = Object.assign(make, { code, entry });
   }
-  return catalogue as ErrorCatalogue<Extract<keyof Entries, string>>;
+  return catalogue as ErrorsOf<Entries>;
 }
 
 /** Errors of any operation; `http/problem.ts` turns the framework's own into these. */
@@ -80,6 +95,7 @@ export const requestErrors = defineErrors("request", {
   not_found: { status: 404, title: "There is no such resource" },
   method_not_allowed: { status: 405, title: "The resource does not allow this method" },
   bad_cursor: { status: 400, title: "The cursor is not one that this list has issued" },
+  upgrade_required: { status: 426, title: "The operation is a WebSocket" },
   version_required: { status: 428, title: "The request must say which version it changes" },
   version_conflict: { status: 412, title: "The resource has changed since it was read" },
   rate_limited: { status: 429, title: "Too many requests" },

@@ -1,3 +1,4 @@
+import type { BreakerBoard } from "./breaker-board.ts";
 import type { ProcessRole } from "./config.ts";
 import type { FaultBoard } from "./fault-board.ts";
 import type { AccountDeps } from "./identity/accounts.ts";
@@ -8,12 +9,12 @@ import type { Revocations } from "./identity/revocations.ts";
 import type { KeyRing } from "./identity/signing-keys.ts";
 import type { Provision } from "./identity/tenants.ts";
 import type { Throttle } from "./identity/throttle.ts";
+import type { Tickets } from "./identity/tickets.ts";
 import type { Tokens } from "./identity/tokens.ts";
 import type { Roles } from "./identity/types.ts";
 import type { JobAdmin } from "./jobs/admin.ts";
 import type { EventCatalogue } from "./events/catalogue.ts";
 import type { EventFeed } from "./events/stream.ts";
-import type { EventStreams } from "./http/sse.ts";
 import type { Sealer } from "./secrets/seal.ts";
 import type { KernelDeps } from "./service.ts";
 import type { Tenants } from "./tenancy/tenants.ts";
@@ -28,6 +29,7 @@ export interface IdentityParts extends AccountDeps {
   readonly revocations: Revocations;
   readonly authenticator: Authenticator;
   readonly tenants: Tenants;
+  readonly tickets: Tickets;
   readonly sealer: Sealer;
   readonly provision: Provision;
   readonly erase: Erase;
@@ -50,9 +52,9 @@ export interface PlatformParts extends IdentityParts {
   /** Every service's, also of those that other processes run. */
   readonly events: EventCatalogue;
   readonly faultBoard: FaultBoard;
+  readonly breakerBoard: BreakerBoard;
   readonly instance: Instance;
   readonly feed: EventFeed;
-  readonly streams: EventStreams;
 }
 
 export type PlatformDeps = KernelDeps & PlatformParts;

@@ -6,6 +6,7 @@ import type { Db, Tx } from "./db/types.ts";
 import type { ErrorCatalogue } from "./errors.ts";
 import type { EventCatalogue } from "./events/catalogue.ts";
 import type { Flags } from "./flags.ts";
+import type { EventStreams } from "./http/sse.ts";
 import type { App, Mutate } from "./http/types.ts";
 import type { JobCatalogue } from "./jobs/types.ts";
 import type { Random } from "./random.ts";
@@ -23,6 +24,8 @@ export interface KernelDeps {
   /** The service's own PostgreSQL schema, one tenant at a time. */
   readonly db: Db;
   readonly mutate: Mutate;
+  /** Answers that last. */
+  readonly streams: EventStreams;
   readonly clock: Clock;
   readonly random: Random;
   readonly config: Config;

@@ -9,6 +9,7 @@ import * as store from "./settings-store.ts";
 import type { SettingsRow, SettingValues } from "./settings-store.ts";
 import type { Logger } from "./telemetry/logger.ts";
 import type { TenantRef } from "./tenancy/types.ts";
+import { current, type Expected } from "./versions.ts";
 
 export interface Setting {
   /** What it is for, as one sentence for people. */
@@ -63,7 +64,7 @@ export interface Settings {
 
 export interface SettingsChange {
   settings: Readonly<Record<string, unknown>>;
-  version: number;
+  version: Expected;
   platformAdmin: boolean;
 }
 
@@ -193,9 +194,7 @@ export function createSettings(options: SettingsOptions): Settings {
   const shown = (tx: Tx, row: SettingsRow) => showSettings(tx, options, row);
 
   const replace = async (tx: Tx, change: SettingsChange): Promise<TenantSettings> => {
-    const row = await store.findSettings(tx, true);
-    if (!row) throw requestErrors.not_found();
-    if (row.version !== change.version) throw requestErrors.version_conflict();
+    const row = current(await store.findSettings(tx, true), change.version);
     const before = await shown(tx, row);
     const values: Record<string, unknown> = {};
     for (const [name, setting] of entries) {
@@ -212,7 +211,7 @@ export function createSettings(options: SettingsOptions): Settings {
     await tellChanges(tx, catalogue, before.settings, after.settings);
     audit(tx, {
       action: "settings.update",
-      resource: { type: "tenant", id: tx.tenant.id },
+      resource: { type: "settings", id: tx.tenant.id },
       before: before.settings,
       after: after.settings,
     });

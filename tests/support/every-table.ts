@@ -5,6 +5,8 @@ import { createProgress } from "#kernel/jobs/progress.ts";
 import type { TestApp } from "#kernel/testing.ts";
 import type { Client } from "#kernel/testing/client.ts";
 import { makeLease, makeWritable } from "../../src/services/leases/fixture.ts";
+import { newWarm } from "../../src/services/leases/rules/warm.ts";
+import { insertWarm } from "../../src/services/leases/store/warm.ts";
 import { receiveMessages } from "../../src/services/orders/changes/whatsapp.ts";
 
 /** Leaves at least one row of the tenant in every table that has a tenant_id, as users would. */
@@ -32,6 +34,7 @@ export async function fillEveryTable(test: TestApp, slug: string): Promise<void>
   await orderAndPay(admin, shop.body.id, sold.body.id);
   await bringIn(test, slug);
   await lease(admin);
+  await keepReady(test, slug);
   await reportProgress(test, slug);
   await handOut(test);
 }
@@ -60,6 +63,17 @@ async function lease(admin: Client): Promise<void> {
   const { id } = await makeLease(admin, body);
   const kept = await admin.post(`/leases/${id}/snapshots?wait=10`, { name: "Kept" });
   assert.equal(kept.body.state, "ready", kept.text);
+}
+
+/** A container that is to be kept ready, which only a process with the worker role decides. */
+async function keepReady(test: TestApp, slug: string): Promise<void> {
+  const { db, random, clock } = test.app.depsOf("leases");
+  const size = { cpuMillis: 100, memoryMb: 64, diskMb: null, pidsMax: 64 };
+  const kind = { runtime: "docker", runtimePlace: "", egress: "none", ociRuntime: null } as const;
+  const made = { image: "alpine", command: null, runAs: null, writable: false, ports: [] };
+  const ids = { id: random.id(), templateId: random.id() };
+  const warm = newWarm({ ...ids, spec: { ...size, ...kind, ...made } }, clock.nowMs());
+  await db.inTenant(await test.tenant(slug), (tx) => tx.batch([insertWarm(tx.tenant, warm)]));
 }
 
 /** What a till and a customer on WhatsApp leave behind. */

@@ -51,7 +51,8 @@ export async function temporaryFolder(t: Cleanup): Promise<string> {
 export function launch(t: Cleanup, { args = [], env }: LaunchOptions): Launched {
   const { PATH, HOME } = process.env;
   const child = spawn(process.execPath, [main, "serve", ...args], {
-    env: { PATH, HOME, ...env },
+    // Containers of the demo would be left behind by tests that end servers without more ado.
+    env: { PATH, HOME, LEASES_DEMO: "0", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";

@@ -27,6 +27,7 @@ export interface ServerProcess {
   readonly readyMs: number;
   /** What `.plimsoll/demo.json` holds. */
   demo(): Promise<DemoAccess>;
+  isAlive(): boolean;
   /** Sends the signal and resolves with exit code or signal name once the process has ended. */
   stop(signal?: NodeJS.Signals): Promise<number | string>;
 }
@@ -66,6 +67,8 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
       ...inherited(),
       PORT: String(port),
       PLIMSOLL_DATA_DIR: options.dataDir,
+      // As in process.ts.
+      LEASES_DEMO: "0",
       ...options.env,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -79,6 +82,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
     logFile,
     readyMs: performance.now() - startedMs,
     demo: async () => JSON.parse(await readFile(join(options.dataDir, "demo.json"), "utf8")),
+    isAlive: () => child.exitCode === null && child.signalCode === null,
     async stop(signal = "SIGTERM") {
       if (child.exitCode !== null) return child.exitCode;
       if (child.signalCode !== null) return child.signalCode;

@@ -19,12 +19,21 @@ export function createRoles(catalogue: PermissionCatalogue): Roles {
     if (permission.everyone) everyone.set(name, "all");
   }
   for (const [name, scope] of everyone) user.set(name, scope);
+  const grantable = Object.entries(catalogue)
+    .filter(([, { platform, everyone: isEverybodys }]) => !platform && !isEverybodys)
+    .map(([name, permission]) => ({
+      name,
+      title: permission.title,
+      ownable: isOwnable(permission),
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   const builtIn: Record<string, PermissionSet> = { admin, tenant_admin: tenantAdmin, user };
   return {
     resolve(role, grants) {
       if (isBuiltInRole(role)) return builtIn[role] as PermissionSet;
       return new Map([...readGrants(catalogue, grants ?? []).set, ...everyone]);
     },
+    grantable,
     read: (grants) => readGrants(catalogue, grants).set,
     parse(grants, path = "/permissions") {
       const { set, unknown } = readGrants(catalogue, grants, path);

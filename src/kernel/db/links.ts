@@ -39,10 +39,13 @@ export interface Links {
   /** For errors that nobody else can be told. */
   reportLate(error: unknown, what: string): void;
   stats(): { total: number; idle: number; waiting: number; max: number };
+  /** Resolves when every connection has ended. */
   close(): Promise<void>;
 }
 
 const WATCH_EVERY_MS = 1_000;
+/** For what a server answers, or doesn't, to a connection's end. */
+const FAREWELL_MS = 1_000;
 
 /** Opens a pool of connections as the app role; nothing is connected before the first flight. */
 export function createLinks(options: LinkOptions): Links {
@@ -94,10 +97,30 @@ export function createLinks(options: LinkOptions): Links {
       max: options.poolMax,
     }),
     close() {
-      closing ??= pool.end().finally(() => clearInterval(watching));
+      closing ??= pool
+        .end()
+        .then(() => farewells(links, pool, clock))
+        .finally(() => clearInterval(watching));
       return closing;
     },
   };
+}
+
+/** The pool has ended when it has told its connections to; they take a moment, and no longer. */
+async function farewells(
+  links: ReadonlyMap<pg.PoolClient, Link>,
+  pool: pg.Pool,
+  clock: Clock,
+): Promise<void> {
+  const over = new AbortController();
+  const late = () => {
+    for (const { client } of links.values()) client.connection.stream.destroy();
+  };
+  clock.sleep(FAREWELL_MS, over.signal).then(late, () => {
+    // All have gone.
+  });
+  while (links.size > 0) await new Promise<void>((resolve) => pool.once("remove", () => resolve()));
+  over.abort();
 }
 
 function createPool(options: LinkOptions, links: Map<pg.PoolClient, Link>): pg.Pool {

@@ -255,3 +255,17 @@ test("close waits for what is under way, then refuses", async (t) => {
   await assert.rejects(db.query(alpha, "select 1"), ConnectionError);
   assert.equal(database.stats().total, 0);
 });
+
+// Guards against a PostgreSQL that is stopped while connections are still saying goodbye.
+test("closing takes until every connection has ended", async (t) => {
+  const sockets = () =>
+    process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap").length;
+  const { db, database } = await startFixture(t, { poolMax: 5 });
+  await Promise.all([1, 2, 3, 4, 5].map(() => db.query(alpha, "select pg_sleep(0.01)")));
+  const { total } = database.stats();
+  const before = sockets();
+  assert.ok(total > 1);
+  await database.close();
+  assert.equal(sockets(), before - total);
+  await database.close();
+});

@@ -25,11 +25,13 @@ function parseInt8(text: string): number {
 const SPACE = 32;
 const ZERO = 48;
 const PLUS = 43;
+const NO_MICROS = "000000";
 
 /**
  * "2026-11-20 12:00:00.123456+00" to "2026-11-20T12:00:00.123456Z" without making a Date, which
- * would be a third of a list query's cost and lose the microseconds. Infinity stays as it is;
- * years beyond 9999 or before Christ get ISO 8601's signed six-digit year.
+ * would be a third of a list query's cost and lose the microseconds. PostgreSQL leaves out zeros at
+ * the end, which come back, so that texts compare as the moments do. Infinity stays as it is; years
+ * beyond 9999 or before Christ get ISO 8601's signed six-digit year.
  */
 function parseTimestampTz(text: string): string {
   const end = text.length - 3;
@@ -39,23 +41,34 @@ function parseTimestampTz(text: string): string {
     text.charCodeAt(end + 1) === ZERO &&
     text.charCodeAt(end + 2) === ZERO
   ) {
-    return `${text.slice(0, 10)}T${text.slice(11, end)}Z`;
+    // Nine times of ten there is nothing to fill up.
+    if (end === 26) return `${text.slice(0, 10)}T${text.slice(11, 26)}Z`;
+    return `${text.slice(0, 10)}T${text.slice(11, 19)}${microsOf(text.slice(19, end))}Z`;
   }
   return parseRareTimestamp(text);
+}
+
+/** ".5" and "" as ".500000" and ".000000". */
+function microsOf(fraction: string): string {
+  const digits = fraction.slice(1);
+  return `.${digits}${NO_MICROS.slice(digits.length)}`;
 }
 
 function parseTimestamp(text: string): string {
   if (text.charCodeAt(10) === SPACE && !text.endsWith("BC")) {
-    return `${text.slice(0, 10)}T${text.slice(11)}Z`;
+    return `${text.slice(0, 10)}T${text.slice(11, 19)}${microsOf(text.slice(19))}Z`;
   }
   return parseRareTimestamp(text);
 }
 
+const rareTimestamp = /^(\d{4,6})(-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?(?:\+00)?( BC)?$/;
+
 function parseRareTimestamp(text: string): string {
-  const parts = /^(\d{4,6})(-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(?:\+00)?( BC)?$/.exec(text);
+  const parts = rareTimestamp.exec(text);
   if (!parts) return text;
-  const [, year, monthAndDay, time, beforeChrist] = parts;
-  return `${isoYear(Number(year), beforeChrist !== undefined)}${monthAndDay}T${time}Z`;
+  const [, year, monthAndDay, time, fraction = "", beforeChrist] = parts;
+  const isoDay = `${isoYear(Number(year), beforeChrist !== undefined)}${monthAndDay}`;
+  return `${isoDay}T${time}${microsOf(fraction)}Z`;
 }
 
 function parseDate(text: string): string {

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, isoOf } from "../clock.ts";
 import type { Db } from "../db/types.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import { deleteEventsBefore } from "./store.ts";
@@ -17,7 +17,7 @@ export async function pruneEvents(deps: {
   signal: AbortSignal;
 }): Promise<number> {
   const { db, clock, tenants, signal } = deps;
-  const before = new Date(clock.nowMs() - keepMs).toISOString();
+  const before = isoOf(clock.nowMs() - keepMs);
   let total = 0;
   for await (const tenant of tenants.each()) {
     let count = rowsAtOnce;

@@ -1,5 +1,5 @@
 import { audit } from "../audit/audit.ts";
-import { type Clock, isoNow } from "../clock.ts";
+import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import { defineErrors, Problem } from "../errors.ts";
 import type { Random } from "../random.ts";
@@ -145,7 +145,7 @@ export async function rotateSecret(
   const keeps = old !== null && overlapHours > 0;
   if (keeps) await secrets.put(tx, names.old, old);
   else await secrets.delete(tx, names.old);
-  const until = new Date(clock.nowMs() + overlapHours * 3_600_000).toISOString();
+  const until = isoOf(clock.nowMs() + overlapHours * 3_600_000);
   const changed = await store.updateSecret(tx, found.id, secret.slice(-4), keeps ? until : null);
   audit(tx, {
     action: "webhook.rotate",

@@ -16,7 +16,8 @@ import { bindLog } from "./request-log.ts";
 import type { Authenticate, RouteConfig } from "./types.ts";
 
 export interface AccessOptions {
-  authenticate: Authenticate;
+  /** Finds out who makes a request. */
+  callerOf: (request: FastifyRequest) => ReturnType<Authenticate>;
   limiter: Limiter;
 }
 
@@ -53,13 +54,18 @@ function countRefusals(limiter: Limiter): NonNullable<RouteOptions["errorHandler
 
 /** What a route must say to be served at all; the complaint, or null. */
 export function faultOfRoute(route: RouteOptions, permissions: PermissionCatalogue): string | null {
-  const { permission, public: isPublic, hidden, idempotent } = (route.config ?? {}) as RouteConfig;
+  const config = (route.config ?? {}) as RouteConfig;
+  const { permission, public: isPublic, hidden, idempotent, websocket } = config;
   if (permission === undefined && !isPublic) return "has neither a permission nor public: true";
   if (permission !== undefined && isPublic) return "has a permission and is public";
   if (permission !== undefined && !Object.hasOwn(permissions, permission)) {
     return `has the permission "${permission}", which no service declares`;
   }
   if (idempotent && route.method !== "POST") return "is idempotent but not a POST";
+  if (websocket && !["GET", "HEAD"].includes(String(route.method))) {
+    return "is a WebSocket but not a GET";
+  }
+  if (websocket && permission === undefined) return "is a WebSocket without a permission";
   if (hidden) return null;
   if (!route.schema?.summary) return "has no schema.summary";
   const answers = Object.keys(route.schema.response ?? {});
@@ -74,7 +80,7 @@ function openToAll(config: RouteConfig, limiter: Limiter): onRequestHookHandler 
 }
 
 function requirePermission(permission: string, options: AccessOptions): onRequestHookHandler {
-  const { authenticate, limiter } = options;
+  const { callerOf, limiter } = options;
 
   function admit(
     caller: Principal,
@@ -108,7 +114,7 @@ function requirePermission(permission: string, options: AccessOptions): onReques
   }
 
   return (request, reply, done) =>
-    identify(authenticate, request, (caller, problem) => {
+    identify(callerOf, request, (caller, problem) => {
       if (caller) admit(caller, request, reply, done);
       else refuse(problem ?? unauthenticated(), request, reply, done);
     });
@@ -116,13 +122,13 @@ function requirePermission(permission: string, options: AccessOptions): onReques
 
 /** Finds out who asks, at once where memory tells; null for nobody, or with what was refused. */
 function identify(
-  authenticate: Authenticate,
+  callerOf: AccessOptions["callerOf"],
   request: FastifyRequest,
   done: (caller: Principal | null, problem?: unknown) => void,
 ): void {
   let found: ReturnType<Authenticate>;
   try {
-    found = authenticate(request.raw.headers);
+    found = callerOf(request);
   } catch (problem) {
     return done(null, problem);
   }
@@ -135,12 +141,12 @@ function identify(
  * where nobody can find out, against its address.
  */
 export function countUnmatched(
-  { authenticate, limiter }: AccessOptions,
+  { callerOf, limiter }: AccessOptions,
   request: FastifyRequest,
   reply: FastifyReply,
   decide: Decide,
 ): void {
-  identify(authenticate, request, (caller) => {
+  identify(callerOf, request, (caller) => {
     if (!caller) return limiter.anonymous(request, reply, decide);
     bindLog(request.log, {
       tenant: caller.tenant.id,

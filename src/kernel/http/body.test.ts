@@ -5,6 +5,7 @@ import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { Type } from "typebox";
+import { eventually } from "../testing/events.ts";
 import { rawExchange, testHttp } from "./fixture.ts";
 import { strict } from "./schemas.ts";
 import type { App } from "./types.ts";
@@ -27,6 +28,13 @@ const Thing = strict({
 const config = { permission: "thing:create" };
 const response = { 200: Type.Object({}, { additionalProperties: true }) };
 
+const csv = ["text/csv"];
+/** Holds the handler between the head of a request and its reading of the body. */
+const waiting = {
+  arrived: Promise.withResolvers<void>(),
+  turn: Promise.withResolvers<void>(),
+};
+
 function routes(app: App): void {
   app.post(
     "/things",
@@ -47,6 +55,16 @@ function routes(app: App): void {
       config,
     },
     (request) => ({ got: request.body }),
+  );
+  app.put(
+    "/things/later",
+    { schema: { summary: "Reads when it is told", response }, config: { ...config, accepts: csv } },
+    async (request) => {
+      const { turn } = waiting;
+      waiting.arrived.resolve();
+      await turn.promise;
+      return { length: (await text(request.body as Readable)).length };
+    },
   );
   app.post("/things/touch", { schema: { summary: "No body", response }, config }, () => ({}));
   app.put(
@@ -327,5 +345,25 @@ test("a client that goes away in the middle of its body harms nobody", async (t)
   socket.destroy();
   const after = await fetch(`${url}/health`);
   assert.equal(after.status, 200);
+  assert.ok(!http.lines.some(({ level }) => level === "error"));
+});
+
+// Guards against an upload that takes the process with it, by ending before anybody reads it.
+test("a streamed body that breaks off unread harms nobody, and its reader is told", async (t) => {
+  const http = testHttp(t, routes);
+  const url = await http.listen();
+  const socket = connect(Number(new URL(url).port), "127.0.0.1");
+  await once(socket, "connect");
+  socket.write(
+    `PUT /api/v1/things/later HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n` +
+      "Content-Type: text/csv\r\nContent-Length: 1000\r\n\r\na,b",
+  );
+  await waiting.arrived.promise;
+  const connections = () =>
+    new Promise((resolve) => http.app.server.getConnections((_, count) => resolve(count)));
+  socket.destroy();
+  await eventually(async () => (await connections()) === 0, "the end of the connection");
+  waiting.turn.resolve();
+  assert.equal((await fetch(`${url}/health`)).status, 200);
   assert.ok(!http.lines.some(({ level }) => level === "error"));
 });

@@ -39,6 +39,8 @@ export function readBodies(app: FastifyInstance, limits: { bodyBytes: number }):
     if (Number(request.headers["content-length"]) > limitBytes) return done(tooLarge(limitBytes));
     const bounded = boundedStream(limitBytes);
     payload.on("error", (error) => bounded.destroy(error));
+    // A client may go before anybody reads; whoever reads then is told.
+    bounded.on("error", () => {});
     done(null, payload.pipe(bounded));
   });
 }
@@ -101,7 +103,8 @@ function boundedStream(limitBytes: number): Transform {
  */
 export function expectBody(route: RouteOptions): void {
   if (route.method === "GET" || route.method === "HEAD") return;
-  const { accepts } = (route.config ?? {}) as RouteConfig;
+  const { accepts, raw } = (route.config ?? {}) as RouteConfig;
+  if (raw) return;
   const body = route.schema?.body as { type?: string; required?: unknown[] } | undefined;
   if (accepts && body) throw new Error(`${route.url}: a streamed body can't have a schema`);
   const mayBeLeftOut = body?.type === "object" && !body.required?.length;

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { JsonSchema } from "./examples.ts";
+import { exampleOf, type JsonSchema } from "./examples.ts";
 import { ProblemDocument } from "./schemas.ts";
 import type { DocumentedError } from "./types.ts";
 
@@ -80,6 +80,9 @@ function problemAnswer(errors: readonly DocumentedError[], refer: Refer): Record
         instance: "/api/v1/…",
         code,
         requestId: "019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a",
+        ...Object.fromEntries(
+          Object.entries(entry.members ?? {}).map(([name, member]) => [name, exampleOf(member)]),
+        ),
       },
     },
   ]);
@@ -87,12 +90,32 @@ function problemAnswer(errors: readonly DocumentedError[], refer: Refer): Record
     description: errors.map(({ entry }) => entry.title).join("; "),
     content: {
       "application/problem+json": {
-        schema: refer(ProblemDocument),
+        schema: problemSchema(errors, refer),
         examples: Object.fromEntries(examples),
       },
     },
   };
 }
+
+/** The members of all problems, and those that some of these errors have besides. */
+function problemSchema(errors: readonly DocumentedError[], refer: Refer): JsonSchema {
+  const properties: Record<string, JsonSchema> = {};
+  for (const { code, entry } of errors) {
+    for (const [name, schema] of Object.entries(entry.members ?? {})) {
+      const member: JsonSchema = schema;
+      const description = `Of ${code}: ${member.description ?? name}`;
+      const before = properties[name];
+      const both = before && { anyOf: [...(before.anyOf ?? [before]), { ...member, description }] };
+      properties[name] = both ?? { ...member, description };
+    }
+  }
+  const problem = refer(ProblemDocument);
+  if (Object.keys(properties).length === 0) return problem;
+  return { allOf: [problem, { type: "object", properties: referAll(properties, refer) }] };
+}
+
+const referAll = (members: Readonly<Record<string, JsonSchema>>, refer: Refer) =>
+  Object.fromEntries(Object.entries(members).map(([name, member]) => [name, refer(member)]));
 
 function referWithin(schema: JsonSchema, refer: Refer): JsonSchema {
   const copy: Record<string, unknown> = {};
@@ -106,12 +129,7 @@ function referKeyword(keyword: string, value: unknown, refer: Refer): unknown {
   switch (keyword) {
     case "properties":
     case "patternProperties":
-      return Object.fromEntries(
-        Object.entries(value as Record<string, JsonSchema>).map(([name, member]) => [
-          name,
-          refer(member),
-        ]),
-      );
+      return referAll(value as Record<string, JsonSchema>, refer);
     case "anyOf":
     case "oneOf":
     case "allOf":

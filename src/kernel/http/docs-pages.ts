@@ -4,6 +4,8 @@ export interface ListedError {
   status: number;
   title: string;
   area: string;
+  /** What its problem documents have besides what all have. */
+  members: readonly string[];
 }
 
 const head = (title: string) => `<!doctype html>
@@ -86,10 +88,10 @@ ${sections.join("\n")}
 
 function areaSection(area: string, errors: readonly ListedError[]): string {
   const rows = errors.map(
-    ({ code, status, title }) => `<tr id="${code}">
+    ({ code, status, title, members }) => `<tr id="${code}">
 <th scope="row"><a href="#${code}"><code>${code}</code></a></th>
 <td class="s${Math.floor(status / 100)}">${status}</td>
-<td>${escapeHtml(title)}</td>
+<td>${escapeHtml(title)}${membersCell(members)}</td>
 </tr>`,
   );
   return `<section aria-labelledby="${area}">
@@ -101,6 +103,12 @@ ${rows.join("\n")}
 </tbody>
 </table>
 </section>`;
+}
+
+function membersCell(members: readonly string[]): string {
+  if (members.length === 0) return "";
+  const names = members.map((name) => `<code>${escapeHtml(name)}</code>`);
+  return `<br><span class="members">also tells ${names.join(", ")}</span>`;
 }
 
 export const styles = `
@@ -136,6 +144,7 @@ body { margin: 0; }
 .plain thead th { color: var(--dim); font-size: .85rem; }
 .plain tbody th { width: 27rem; overflow-wrap: anywhere; }
 .plain td:nth-child(2) { width: 4.5rem; font-variant-numeric: tabular-nums; }
+.members { color: var(--dim); font-size: .9rem; }
 .s4 { color: var(--client); }
 .s5 { color: var(--server); }
 .plain tr:target { background: var(--wash); box-shadow: -.75rem 0 0 var(--wash), -.9rem 0 0 var(--link); }

@@ -56,7 +56,8 @@ export function errorList(catalogues: readonly ErrorCatalogue[]): ListedError[] 
     .flatMap((catalogue) => Object.values(catalogue))
     .map(({ code, entry }) => {
       const area = (code.split("_")[1] ?? "").toLowerCase();
-      return { code, status: entry.status, title: entry.title, area };
+      const members = Object.keys(entry.members ?? {});
+      return { code, status: entry.status, title: entry.title, area, members };
     })
     .sort((a, b) => a.area.localeCompare(b.area) || a.status - b.status);
 }

@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { FastifyRequest } from "fastify";
 import { Problem } from "../errors.ts";
-import { current, etag, expectedVersion, optionalVersion, sendFound } from "./etag.ts";
+import { current } from "../versions.ts";
+import {
+  assertExpected,
+  etag,
+  expectedVersion,
+  expectedVersionOrNone,
+  optionalVersion,
+  sendFound,
+} from "./etag.ts";
 import { testHttp } from "./fixture.ts";
 import { ById, Id, strict, Version } from "./schemas.ts";
 import type { App, RouteConfig } from "./types.ts";
@@ -23,34 +31,72 @@ const statusOf = (read: () => unknown) => {
 };
 
 // Guards against a change that overwrites another one unseen, by a header read too kindly.
-test("If-Match is one strong tag of ours, or refused by what is wrong with it", () => {
+test("If-Match names strong tags of ours, or any, or is refused by what is wrong with it", () => {
   assert.equal(etag(3), '"3"');
-  const cases: [string | undefined, number, number | null][] = [
-    ['"3"', 3, 3],
+  const cases: [string | undefined, unknown, unknown?][] = [
+    ['"3"', 3],
+    [' "3" ', 3],
     [undefined, 428, null],
-    ["*", 428, null],
-    ['W/"3"', 412, 412],
-    ['"abc"', 412, 412],
-    ['"0"', 412, 412],
-    ['"03"', 412, 412],
-    ['"99999999999999999999"', 412, 412],
-    ['""', 412, 412],
-    ["3", 400, 400],
-    ['"3', 400, 400],
-    ['"3", "4"', 400, 400],
-    ["", 400, 400],
-    ['w/"3"', 400, 400],
+    ["*", null],
+    ['"3", "4"', [3, 4]],
+    ['"3","4" , "5"', [3, 4, 5]],
+    [', "3",, W/"4","x,y",', 3],
+    ['W/"3"', 412],
+    ['W/"3", W/"4"', 412],
+    ['"abc"', 412],
+    ['"a,b"', 412],
+    ['"0"', 412],
+    ['"03"', 412],
+    ['"99999999999999999999"', 412],
+    ['""', 412],
+    ["3", 400],
+    ['"3', 400],
+    ['"3" "4"', 400],
+    ['"3"; "4"', 400],
+    ['*, "3"', 400],
+    ['"3", *', 400],
+    ["", 400],
+    [",", 400],
+    ['w/"3"', 400],
+    [Array(101).fill('"3"').join(), 400],
   ];
-  for (const [header, expected, optional] of cases) {
-    assert.equal(
+  for (const [header, expected, optional = expected] of cases) {
+    assert.deepEqual(
       statusOf(() => expectedVersion(request(header))),
       expected,
       String(header),
     );
-    assert.equal(
+    assert.deepEqual(
       statusOf(() => optionalVersion(request(header))),
       optional,
       String(header),
+    );
+  }
+});
+
+// Guards against `*` making what it was to change, and against a PUT that is told neither.
+test("a PUT that may also make tells any version from none", () => {
+  const asked = (headers: object) => expectedVersionOrNone({ ...request(), headers } as never);
+  assert.equal(asked({ "if-match": "*" }), null);
+  assert.equal(asked({ "if-none-match": "*" }), "none");
+  assert.equal(
+    statusOf(() => asked({})),
+    428,
+  );
+  const row = { version: 4 };
+  for (const [found, expected, outcome] of [
+    [row, null, undefined],
+    [row, [3, 4], undefined],
+    [row, [3, 5], 412],
+    [row, "none", 412],
+    [null, "none", undefined],
+    [null, null, 412],
+    [null, 4, 412],
+  ] as const) {
+    assert.equal(
+      statusOf(() => assertExpected(found, expected)),
+      outcome,
+      JSON.stringify([found, expected]),
     );
   }
 });
@@ -74,6 +120,11 @@ test("current tells a row that is gone from one that moved on", () => {
   const row = { version: 4, name: "x" };
   assert.equal(current(row, 4), row);
   assert.equal(current(row), row);
+  assert.equal(current(row, [3, 4]), row);
+  assert.equal(
+    statusOf(() => current(row, [2, 3])),
+    412,
+  );
   assert.equal(
     statusOf(() => current(null, 4)),
     404,

@@ -26,7 +26,7 @@ export interface JsonSchema {
 
 const formats: Readonly<Record<string, string>> = {
   uuid: "019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a",
-  "date-time": "2026-11-20T12:00:00.123Z",
+  "date-time": "2026-11-20T12:00:00.123456Z",
   date: "2026-11-20",
   time: "12:00:00Z",
   email: "ada@example.com",

@@ -78,7 +78,8 @@ export function openApiDocument(
         "Errors are problem documents (RFC 9457) whose codes are listed at " +
         "[/docs/errors](/docs/errors). The `path` of a faulty member is a JSON Pointer: into the " +
         "body as `/items/0`, into another part after its name, as `query/limit`. " +
-        "Lists are paged by cursor. Times are ISO 8601 in UTC, money is integer minor units.",
+        "Lists are paged by cursor. Times are ISO 8601 in UTC, with six digits of fraction in " +
+        "every answer, so that they compare as texts; money is integer minor units.",
     },
     servers: [{ url: "/" }],
     ...tagsOf(tags, areas),
@@ -144,7 +145,7 @@ function parametersOf({ schema, config, method }: DocumentedRoute, components: C
       name: "If-Match",
       in: "header",
       required: config.ifMatch === true && !config.ifNoneMatch,
-      description: "The ETag of the version that this changes.",
+      description: "The ETag of the version that this changes, several of them, or `*` for any.",
       schema: { type: "string" },
       example: '"3"',
     });
@@ -187,7 +188,8 @@ function membersAs(
   return Object.entries(properties).map(([name, member]) => {
     const { description, ...rest } = member;
     return {
-      name,
+      // The rest of a path has no name of its own.
+      name: name === "*" ? "path" : name,
       in: place,
       required: place === "path" || (required.includes(name) && member.default === undefined),
       ...(description !== undefined && { description }),
@@ -198,9 +200,14 @@ function membersAs(
 }
 
 function requestBodyOf(
-  { schema, config }: DocumentedRoute,
+  { schema, config, method }: DocumentedRoute,
   components: Components,
 ): Pick<Operation, "requestBody"> {
+  if (config.raw) {
+    if (method === "GET" || method === "OPTIONS") return {};
+    const whatever = { schema: { type: "string", format: "binary" } };
+    return { requestBody: { content: { "*/*": whatever } } };
+  }
   if (config.accepts) {
     const text = { type: "string", description: "Streamed." };
     const content = config.accepts.map((type) => {
@@ -271,6 +278,8 @@ function errorsOf({ schema, config, url, method }: DocumentedRoute): DocumentedE
     ...(takesBody ? [requestErrors.unsupported_media_type, requestErrors.too_large] : []),
     ...(query.properties?.cursor ? [requestErrors.bad_cursor] : []),
     ...(config.permission ? [...credentialErrors, accessErrors.forbidden] : []),
+    ...(config.websocket ? [identityErrors.invalid_ticket, accessErrors.foreign_origin] : []),
+    ...(config.websocket && !config.websocket.optional ? [requestErrors.upgrade_required] : []),
     ...(/[:*]/.test(url) ? [not_found] : []),
     ...(looksAtIfMatch(method, config) ? [requestErrors.version_conflict] : []),
     ...(config.ifMatch ? [requestErrors.version_required] : []),

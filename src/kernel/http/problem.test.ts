@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CommitUnknownError, ConnectionError } from "../db/pg-errors.ts";
-import { Problem, requestErrors } from "../errors.ts";
+import { defineErrors, Problem, requestErrors } from "../errors.ts";
 import { dependencyErrors } from "../resilience/policy-types.ts";
 import { testHttp } from "./fixture.ts";
 import { problemOf, problemText, rawProblem } from "./problem.ts";
@@ -73,7 +73,9 @@ test("every error becomes the problem that it is", () => {
 
 // Guards against clients that read by position or miss a member, and a type that leads nowhere.
 test("the document has its members in one order, and those of its kind", () => {
-  const problem = requestErrors.conflict({
+  const members = { allowedTransitions: { type: "array" } };
+  const entry = { ...requestErrors.conflict.entry, members };
+  const problem = defineErrors("request", { conflict: entry }).conflict({
     errors: [{ path: "/a", message: "b" }],
     extensions: { allowedTransitions: ["submit"] },
     cause: new Error("private"),

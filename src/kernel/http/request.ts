@@ -6,12 +6,12 @@ import type {
 } from "fastify";
 import { requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
-import { countUnmatched } from "./access.ts";
+import { type AccessOptions, countUnmatched } from "./access.ts";
 import type { CrossOrigin } from "./cross-origin.ts";
 import type { Limiter } from "./limiter.ts";
 import type { RequestMeter, RouteStats } from "./measure.ts";
 import { parseTraceParent } from "./trace.ts";
-import type { App, Authenticate } from "./types.ts";
+import type { App } from "./types.ts";
 import { answerUnmatched, isEmptyPath } from "./unmatched.ts";
 
 export interface BeginOptions {
@@ -19,7 +19,7 @@ export interface BeginOptions {
   headers: Readonly<Record<string, string>>;
   crossOrigin: CrossOrigin;
   limiter: Limiter;
-  authenticate: Authenticate;
+  callerOf: AccessOptions["callerOf"];
   meter: RequestMeter;
   random: Random;
 }
@@ -41,8 +41,9 @@ export function beginRequest(options: BeginOptions): onRequestHookHandler {
     crossOrigin.mark(request, reply);
     const fault = faultOfHead(request);
     if (fault) return done(fault);
-    if (!request.is404 && !isEmptyPath(request.params)) return done();
-    if (isPreflight(request)) {
+    const isAsking = isPreflight(request);
+    if (!isAsking && !request.is404 && !isEmptyPath(request.params)) return done();
+    if (isAsking) {
       // Not counted: a page of another origin would spend its address's few requests on asking.
       answerUnmatched(app, crossOrigin, request, reply);
       return finish(meter, unmatched, request, reply, "info");
@@ -56,7 +57,10 @@ export function beginRequest(options: BeginOptions): onRequestHookHandler {
   };
 }
 
-/** A browser asking whether a page may make a request (Fetch standard); it touches nothing. */
+/**
+ * A browser asking whether a page may make a request (Fetch standard); it touches nothing, and is
+ * answered here where a route takes OPTIONS as well.
+ */
 function isPreflight({ raw }: FastifyRequest): boolean {
   return raw.method === "OPTIONS" && raw.headers["access-control-request-method"] !== undefined;
 }

@@ -30,11 +30,11 @@ export const exampleId = "019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a";
 
 export const Id = Type.String({ format: "uuid", examples: [exampleId] });
 
-/** ISO-8601 in UTC. */
+/** ISO-8601; answers have it in UTC with six digits of fraction. */
 export const Timestamp = Type.String({
   format: "date-time",
   maxLength: 40,
-  examples: ["2026-11-20T12:00:00.123Z"],
+  examples: ["2026-11-20T12:00:00.123456Z"],
 });
 
 /** A day without time or zone. */
@@ -49,6 +49,7 @@ export const AmountMinor = Type.Integer({
 
 export const Currency = Type.String({
   pattern: "^[A-Z]{3}$",
+  "x-must": 'be a code of three capital letters, such as "GBP"',
   description: "ISO 4217 code.",
   examples: ["GBP"],
 });
@@ -68,6 +69,7 @@ export function line(maxLength: number, description: string, example: string) {
     minLength: 1,
     maxLength,
     pattern: "^\\S(.*\\S)?$",
+    "x-must": "be one line without blanks around it",
     description: `${description} One line without blanks around it.`,
     examples: [example],
   });

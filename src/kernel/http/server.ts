@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import compress from "@fastify/compress";
 import {
   type FastifyInstance,
@@ -14,11 +15,13 @@ import type { Config } from "../config.ts";
 import type { ErrorCatalogue } from "../errors.ts";
 import type { EventCatalogue } from "../events/catalogue.ts";
 import type { Random } from "../random.ts";
+import type { Tickets } from "../identity/tickets.ts";
 import type { Health } from "../telemetry/health.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { TenantRef } from "../tenancy/types.ts";
-import { faultOfRoute, guardRoute } from "./access.ts";
+import { type AccessOptions, faultOfRoute, guardRoute } from "./access.ts";
+import { type Arrivals, createArrivals } from "./arrival.ts";
 import { expectBody, readBodies } from "./body.ts";
 import { createCrossOrigin } from "./cross-origin.ts";
 import { createCursorSeal, sealCursors } from "./cursor-seal.ts";
@@ -37,11 +40,13 @@ import { type Buckets, localBuckets } from "./ratelimit.ts";
 import { type RequestBindings, RequestLog } from "./request-log.ts";
 import { beginRequest, finishRequest } from "./request.ts";
 import { strict } from "./schemas.ts";
-import { answerBrokenRequest } from "./socket-errors.ts";
+import { answerBrokenRequest, isTooLate, tooLate } from "./socket-errors.ts";
 import { createEventStreams, type EventStreams } from "./sse.ts";
 import { parseTraceParent } from "./trace.ts";
 import type { App, Authenticate, Mountable } from "./types.ts";
 import { createValidatorCompiler } from "./validation.ts";
+import { asksForWebSocket } from "./upgrade.ts";
+import { createWebSockets, type WebSocketKernel } from "./websocket.ts";
 
 export interface HttpOptions {
   config: Pick<
@@ -62,6 +67,8 @@ export interface HttpOptions {
   metrics: Metrics;
   health: Health;
   authenticate: Authenticate;
+  /** What opens WebSockets for browsers. */
+  tickets?: Tickets;
   /** Every service's permissions, in one. */
   permissions: PermissionCatalogue;
   /** Every catalogue whose errors may be answered, the kernel's own too. */
@@ -103,8 +110,11 @@ const COMPRESS_FROM_BYTES = 1_024;
  * A route that doesn't say who may call it, or that nobody could read about, stops the boot.
  */
 export function createHttp(options: HttpOptions): Http {
-  const { config, clock, health, log } = options;
-  const app = fastify(serverOptions(options)) as unknown as App;
+  const { config, clock, health, log, random } = options;
+  const { requestTimeoutMs } = config.limits;
+  const giveUp = (socket: Socket) => answerBrokenRequest(tooLate(), socket, random);
+  const arrivals = createArrivals({ clock, requestTimeoutMs, giveUp });
+  const app = fastify(serverOptions(options, arrivals)) as unknown as App;
   app.server.maxConnections = CONNECTIONS_MAX;
   app.server.maxHeadersCount = HEADERS_MAX;
   // Node would answer what a client expects and can't have by itself, without a problem document.
@@ -125,7 +135,11 @@ export function createHttp(options: HttpOptions): Http {
     ...(options.tenantLimit && { tenantLimit: options.tenantLimit }),
   });
   const meter = createRequestMeter(options.metrics);
-  const parts = { drain, limiter, meter };
+  const { onClosing } = drain;
+  const webSockets = createWebSockets({ ...options, app, limiter, onClosing });
+  app.decorate("webSockets", webSockets);
+  const callerOf: AccessOptions["callerOf"] = ({ raw }) => options.authenticate(raw.headers);
+  const parts = { drain, limiter, meter, arrivals, webSockets, callerOf };
   prepareRequests(app, options, parts);
   const routes = watchRoutes(app, options, parts);
   const areas: Record<string, Readonly<Record<string, string>>> = {};
@@ -146,9 +160,9 @@ export function createHttp(options: HttpOptions): Http {
       app.register(scoped(service.routes), { prefix: "/api/v1" });
       if (service.rootRoutes) app.register(scoped(service.rootRoutes));
     },
-    streams: createEventStreams(clock, drain.onClosing),
+    streams: createEventStreams({ ...options, onClosing }),
     drain: drain.drain,
-    onClosing: drain.onClosing,
+    onClosing,
   };
 }
 
@@ -156,11 +170,15 @@ interface Parts {
   drain: Drain;
   limiter: Limiter;
   meter: RequestMeter;
+  arrivals: Arrivals;
+  webSockets: WebSocketKernel;
+  callerOf: AccessOptions["callerOf"];
 }
 
 /** What happens to every request, whatever its route. */
-function prepareRequests(app: App, options: HttpOptions, { drain, limiter, meter }: Parts): void {
+function prepareRequests(app: App, options: HttpOptions, parts: Parts): void {
   const { config, random } = options;
+  const { drain } = parts;
   app.decorate("serviceName", "");
   const connectionsMax = config.db.poolMax;
   app.decorate("downloads", createDownloads({ clock: options.clock, connectionsMax }));
@@ -170,8 +188,7 @@ function prepareRequests(app: App, options: HttpOptions, { drain, limiter, meter
   readBodies(app, config.limits);
   const headers = standardHeaders(isSecure(config));
   const crossOrigin = createCrossOrigin(config.corsOrigins);
-  const parts = { app, headers, crossOrigin, limiter, meter, random };
-  app.addHook("onRequest", beginRequest({ ...parts, authenticate: options.authenticate }));
+  app.addHook("onRequest", beginRequest({ ...parts, app, headers, crossOrigin, random }));
   app.addHook("onSend", (_request, reply, payload, done) => {
     if (drain.closing()) reply.header("connection", "close");
     done(null, payload);
@@ -181,8 +198,9 @@ function prepareRequests(app: App, options: HttpOptions, { drain, limiter, meter
 /**
  * Sees to it that every route is guarded, checked, counted and documented; answers which there are.
  */
-function watchRoutes(app: App, options: HttpOptions, { limiter, meter }: Parts): DocumentedRoute[] {
-  const { authenticate, permissions, config } = options;
+function watchRoutes(app: App, options: HttpOptions, parts: Parts): DocumentedRoute[] {
+  const { limiter, meter, arrivals, webSockets, callerOf } = parts;
+  const { permissions, config } = options;
   const routes: DocumentedRoute[] = [];
   const cursors = createCursorSeal([config.masterKey, ...config.masterKeyPrevious]);
   app.addHook("onRoute", function (route) {
@@ -193,7 +211,10 @@ function watchRoutes(app: App, options: HttpOptions, { limiter, meter }: Parts):
       const of = serviceName === "" ? "" : ` of service "${serviceName}"`;
       throw new Error(`The route ${String(route.method)} ${route.url}${of} ${fault}`);
     }
-    guardRoute(route, { authenticate, limiter });
+    const isSocket = route.config?.websocket !== undefined;
+    guardRoute(route, { callerOf: isSocket ? webSockets.callerOf : callerOf, limiter });
+    if (isSocket) webSockets.guard(route);
+    arrivals.prepare(route);
     expectBody(route);
     sealCursors(route, cursors);
     lowerPathIds(route);
@@ -210,11 +231,12 @@ function isSecure({ tls, publicUrl }: HttpOptions["config"]): boolean {
   return tls !== undefined || publicUrl.startsWith("https:");
 }
 
-function serverOptions(options: HttpOptions): FastifyServerOptions {
+function serverOptions(options: HttpOptions, arrivals: Arrivals): FastifyServerOptions {
   const { config, log, random } = options;
   const { bodyBytes, requestTimeoutMs } = config.limits;
   const socket = {
     maxHeaderSize: HEADER_BYTES_MAX,
+    shouldUpgradeCallback: asksForWebSocket,
     headersTimeout: requestTimeoutMs,
     requestTimeout: requestTimeoutMs,
     connectionsCheckingInterval: Math.max(20, Math.min(1_000, requestTimeoutMs / 4)),
@@ -249,7 +271,10 @@ function serverOptions(options: HttpOptions): FastifyServerOptions {
       reply.header("x-request-id", request.id);
       sendProblem(error, request, reply);
     },
-    clientErrorHandler: (error, socketOf) => answerBrokenRequest(error, socketOf, random),
+    clientErrorHandler: (error, socketOf) => {
+      if (isTooLate(error) && arrivals.mayTakeLonger(socketOf)) return;
+      answerBrokenRequest(error, socketOf, random);
+    },
   };
 }
 
@@ -291,13 +316,13 @@ function bucketsOf(app: App, { sharedBuckets, clock, log, health }: HttpOptions)
 
 /** What follows from a route's config and service. */
 function prepareRoute(route: RouteOptions, serviceName: string): void {
-  const { bodyLimitBytes, secretAnswer, rateLimit, hidden } = route.config ?? {};
+  const { bodyLimitBytes, secretAnswer, rateLimit, hidden, raw } = route.config ?? {};
   if (bodyLimitBytes !== undefined) route.bodyLimit = bodyLimitBytes;
   // Compression would let who can add text to an answer guess the secret beside it (BREACH).
-  if (secretAnswer || rateLimit === "auth") route.compress = false;
+  if (secretAnswer || raw || rateLimit === "auth") route.compress = false;
   if (hidden) return;
   const tags = serviceName === "" ? [] : [serviceName];
-  route.schema = { tags, querystring: strict({}), ...route.schema };
+  route.schema = { tags, ...(!raw && { querystring: strict({}) }), ...route.schema };
 }
 
 function documented(route: RouteOptions, service: string): DocumentedRoute {

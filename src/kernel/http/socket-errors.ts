@@ -3,10 +3,18 @@ import { type Problem, requestErrors } from "../errors.ts";
 import type { Random } from "../random.ts";
 import { rawProblem } from "./problem.ts";
 
+const tooLateCode = "ERR_HTTP_REQUEST_TIMEOUT";
+
+/** What Node says of a request that took too long to arrive. */
+export const tooLate = (): Error => Object.assign(new Error("Too late"), { code: tooLateCode });
+
+/** Whether it says that. */
+export const isTooLate = (error: Error & { code?: string }): boolean => error.code === tooLateCode;
+
 /** Node's reasons for giving up on a connection, as problems. */
 function problemOfSocket(code: string | undefined): Problem {
   switch (code) {
-    case "ERR_HTTP_REQUEST_TIMEOUT":
+    case tooLateCode:
       return requestErrors.timeout();
     case "HPE_HEADER_OVERFLOW":
       return requestErrors.malformed({ detail: "The headers are larger than allowed." });

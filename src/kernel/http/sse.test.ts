@@ -3,18 +3,21 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { type TestContext, test } from "node:test";
 import { Type } from "typebox";
-import { type TestHttp, testHttp } from "./fixture.ts";
-import { type EventStream, eventText } from "./sse.ts";
+import { testCaller, type TestHttp, testHttp } from "./fixture.ts";
+import type { HttpOptions } from "./server.ts";
+import { type EventStream, eventText, type TextStream } from "./sse.ts";
 import type { App } from "./types.ts";
 
 interface Bench {
   http: TestHttp;
   url: string;
   streams: EventStream[];
+  texts: TextStream[];
 }
 
-async function start(t: TestContext): Promise<Bench> {
+async function start(t: TestContext, options: Partial<HttpOptions> = {}): Promise<Bench> {
   const streams: EventStream[] = [];
+  const texts: TextStream[] = [];
   const held: { http?: TestHttp } = {};
   const routes = (app: App) => {
     app.get(
@@ -27,10 +30,20 @@ async function start(t: TestContext): Promise<Bench> {
         streams.push((held.http as TestHttp).streams.open(request, reply));
       },
     );
+    app.get(
+      "/text",
+      {
+        schema: { summary: "Text", response: { 200: Type.String() } },
+        config: { permission: "thing:read" },
+      },
+      (request, reply) => {
+        texts.push((held.http as TestHttp).streams.openText(request, reply));
+      },
+    );
   };
-  const http = testHttp(t, routes, { limits: { shutdownDelayMs: 0 } });
+  const http = testHttp(t, routes, { limits: { shutdownDelayMs: 0 }, options });
   held.http = http;
-  return { http, url: await http.listen(), streams };
+  return { http, url: await http.listen(), streams, texts };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -111,6 +124,86 @@ test("a client that doesn't read is cut off", async (t) => {
   assert.ok(stream.signal.aborted);
   await until(() => bench.http.streams.count() === 0);
   socket.destroy();
+});
+
+// Guards against lines that are lost to a reader for being slow, and memory that they fill.
+test("whoever delivers waits for a slow reader, who gets all of it", async (t) => {
+  const bench = await start(t);
+  for (const path of ["events", "text"] as const) {
+    const socket = connect(Number(new URL(bench.url).port), "127.0.0.1");
+    socket.on("error", () => {});
+    socket.pause();
+    socket.write(`GET /api/v1/${path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada\r\n\r\n`);
+    await until(() => (path === "events" ? bench.streams : bench.texts).length === 1);
+    const [events, text] = [bench.streams[0], bench.texts[0]];
+    const piece = "x".repeat(400_000);
+    const marked = (n: number) => `${piece}<${n}>`;
+    const send = (n: number) =>
+      path === "events" ? events?.deliver({ data: marked(n) }) : text?.deliver(`${marked(n)}\n`);
+    let sent = 0;
+    const sending = (async () => {
+      while (sent < 60 && (await send(sent))) sent += 1;
+    })();
+    let before = -1;
+    // Until nothing goes on any more.
+    while (before < sent) {
+      before = sent;
+      for (let n = 0; n < 200; n += 1) await turn();
+    }
+    assert.ok(sent < 60, `${sent} pieces wait in memory`);
+    let received = "";
+    socket.on("data", (chunk) => {
+      received += chunk;
+    });
+    socket.resume();
+    await sending;
+    assert.equal(sent, 60);
+    (path === "events" ? events : text)?.close();
+    await once(socket, "close");
+    const numbers = [...received.matchAll(/<(\d+)>/g)].map(([, n]) => Number(n));
+    assert.deepEqual(numbers, [...Array(60).keys()]);
+    assert.equal(received.includes("still here"), false);
+  }
+});
+
+// Guards against a reader who goes on reading what it may not see any more.
+test("a stream ends when its caller may no more, or less", async (t) => {
+  const held = { may: "all" as "all" | "own" | "nothing" | "gone" };
+  const authenticate: HttpOptions["authenticate"] = ({ authorization = "" }) => {
+    const caller = testCaller(authorization.replace("Bearer ", ""));
+    if (!caller || held.may === "gone") return null;
+    if (held.may === "nothing") return { ...caller, permissions: new Map() };
+    return { ...caller, permissions: new Map([["thing:read", held.may]]) };
+  };
+  const bench = await start(t, { authenticate });
+  for (const may of ["own", "nothing", "gone"] as const) {
+    held.may = "all";
+    const events = await listen(bench);
+    const text = await fetch(`${bench.url}/api/v1/text`, {
+      headers: { authorization: "Bearer ada" },
+    });
+    assert.equal(text.headers.get("content-type"), "text/plain; charset=utf-8");
+    bench.http.clock.advance(5_000);
+    for (let n = 0; n < 20; n += 1) await turn();
+    assert.equal(events.received.over, false);
+    held.may = may;
+    bench.http.clock.advance(5_000);
+    await until(() => events.received.over);
+    assert.equal(await text.text(), "");
+  }
+});
+
+// Guards against a reader who takes half of a text for all of it.
+test("a text that is cut shows that it is not whole", async (t) => {
+  const bench = await start(t);
+  const answer = await fetch(`${bench.url}/api/v1/text`, {
+    headers: { authorization: "Bearer ada" },
+  });
+  const [text] = bench.texts as [TextStream];
+  await text.deliver("half of");
+  text.cut();
+  await assert.rejects(answer.text());
+  await until(() => text.signal.aborted);
 });
 
 // Guards against streams that outlive their reader or their server.

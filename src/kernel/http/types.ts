@@ -1,8 +1,10 @@
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Static, TSchema } from "typebox";
 import type { Tx } from "../db/types.ts";
 import type { ErrorEntry } from "../errors.ts";
+import type { Ticket } from "../identity/tickets.ts";
 import type { Principal } from "../identity/types.ts";
 import type { Actor, TenantRef } from "../tenancy/types.ts";
 
@@ -46,6 +48,11 @@ export interface RouteConfig {
   rateLimit?: "auth" | "refusals" | "none";
   /** Instead of the server's limit. For streams too. */
   bodyLimitBytes?: number;
+  /**
+   * With `accepts` or `raw`: how long the body may take to arrive, where that is longer than
+   * PLIMSOLL_REQUEST_TIMEOUT_MS.
+   */
+  arrivalTimeoutMs?: number;
   /** Longest string in a JSON body, instead of 65,536 characters. */
   stringLimitChars?: number;
   /** Media types other than JSON; their bodies arrive as a stream, bounded by the body limit. */
@@ -58,7 +65,73 @@ export interface RouteConfig {
   errors?: readonly DocumentedError[];
   /** Not in the OpenAPI document: pages for people. */
   hidden?: true;
+  /** A GET that becomes a connection both ways. */
+  websocket?: WebSocketRoute;
+  /** Its query and its body are somebody else's to read; only in `rawRoutes` (http/raw.ts). */
+  raw?: true;
 }
+
+/** What a route that becomes a WebSocket says of it. */
+export interface WebSocketRoute {
+  /** Those that it speaks; who offers only others is refused. Absent: whatever is offered. */
+  readonly protocols?: readonly string[];
+  /** Requests that ask for no WebSocket are served as well. */
+  readonly optional?: true;
+}
+
+/** A WebSocket that was accepted. It ends by itself when its caller may no longer use it. */
+export interface WebSocketConnection {
+  /** Bytes go as a binary message, text as a text message; nothing once it is over. */
+  send(message: Buffer | string): void;
+  /** What the client has not taken yet; one that leaves more than 4 MiB is cut off. */
+  unreadBytes(): number;
+  /** Resolves when no more than `bytes` are unread, or the connection is over. */
+  drained(bytes: number): Promise<void>;
+  /** To be called in the turn in which it was accepted. */
+  onMessage(listen: (message: Buffer, isBinary: boolean) => void): void;
+  /** No further messages are read until `resume`: the client has to wait. */
+  pause(): void;
+  resume(): void;
+  close(code: number, reason: string): void;
+  /** Once it is over: whether both sides said so, or it broke off. */
+  closedBy(): "both" | "accident";
+  /** Aborted when it is over, whoever ended it. */
+  readonly signal: AbortSignal;
+}
+
+/** A connection as it is, after the client's request to upgrade it. */
+export interface Tunnel {
+  readonly socket: Socket;
+  /** What the client had sent already. */
+  readonly head: Buffer;
+}
+
+/** Connections both ways; every route of a service may make them (http/websocket.ts). */
+export interface WebSockets {
+  /** Whether the request asks for one. */
+  isAsked(request: SocketRequest): boolean;
+  /** Answers 101. Throws `rate_limited` where the tenant or user has as many as it may. */
+  accept(request: SocketRequest, reply: MutatingReply): WebSocketConnection;
+  /**
+   * Hands over the connection, on which nothing has been answered yet. It is destroyed when its
+   * caller may no longer use it. Throws `rate_limited` like `accept`.
+   */
+  tunnel(request: SocketRequest, reply: MutatingReply): Tunnel;
+  /** What opens `path` once in place of the credentials of whoever makes the request. */
+  ticket(request: SocketRequest, path: string): Ticket;
+  /**
+   * Calls `end` when somebody's right to what a route answers is over, or the server stops; until
+   * the signal. For other answers that last.
+   */
+  watch(request: SocketRequest, signal: AbortSignal, end: (why: Ending) => void): void;
+  /** Open ones. */
+  count(): number;
+}
+
+/** Why something ends that nobody has ended: see `watchCaller`, or the server stops. */
+export type Ending = "unauthorized" | "forbidden" | "unverified" | "stopping";
+
+export type SocketRequest = MutatingRequest;
 
 /** Request and response types that follow from a route's TypeBox schemas. */
 export interface TypeBoxProvider {
@@ -127,6 +200,7 @@ declare module "fastify" {
     serviceName: string;
     /** How many downloads run, for `sendRows`. */
     downloads: Downloads;
+    webSockets: WebSockets;
   }
 
   interface FastifyRequest {

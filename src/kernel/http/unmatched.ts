@@ -45,8 +45,13 @@ export function isEmptyPath(params: unknown): boolean {
   return false;
 }
 
-/** A page's catch-all route (`/*`) serves every path by GET, which says nothing about this one. */
+/**
+ * A page's catch-all route (`/*`) serves every path by GET, which says nothing about this one; one
+ * that also names something does.
+ */
 function isServed(app: FastifyInstance, method: HTTPMethods, path: string): boolean {
   const route = app.findRoute({ method, url: path });
-  return route !== null && !Object.hasOwn(route.params, "*") && !isEmptyPath(route.params);
+  if (route === null || isEmptyPath(route.params)) return false;
+  const names = Object.keys(route.params);
+  return !names.includes("*") || names.length > 1;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type TSchema, Type } from "typebox";
 import { testHttp } from "./fixture.ts";
-import { ById, strict } from "./schemas.ts";
+import { ById, Currency, Day, Id, line, strict, Timestamp } from "./schemas.ts";
 
 const query = strict({
   limit: Type.Integer({ minimum: -5, maximum: 100, default: 20 }),
@@ -42,6 +42,7 @@ function start(t: Parameters<typeof testHttp>[0]) {
   };
 }
 
+const moment = 'a moment with its zone, such as "2026-11-20T12:00:00Z"';
 const noItems: object = { items: [] };
 const pathsOf = ({ errors }: { errors: { path: string }[] }) => errors.map(({ path }) => path);
 
@@ -107,7 +108,7 @@ test("of a member that may be null it is said what its other kind lacks", async 
   const ask = (payload: object) => app.inject({ ...asAda, method: "POST", payload });
   assert.equal((await ask({ expiresAt: null, size: null })).statusCode, 200);
   for (const [payload, path, message] of [
-    [{ expiresAt: "2030-01-01" }, "/expiresAt", 'must match format "date-time"'],
+    [{ expiresAt: "2030-01-01" }, "/expiresAt", `must be ${moment}`],
     [{ expiresAt: 7 }, "/expiresAt", "must be string or null"],
     [{ size: { width: 0 } }, "/size/width", "must be >= 1"],
     [{ size: {} }, "/size/width", "is required"],
@@ -116,4 +117,44 @@ test("of a member that may be null it is said what its other kind lacks", async 
   ] as const) {
     assert.deepEqual((await ask(payload)).json().errors, [{ path, message }]);
   }
+});
+
+// Guards against people who are shown a regular expression where a sentence would help.
+test("what a text should look like is said in words, never by its pattern", async (t) => {
+  const { app } = testHttp(t, (scope) => {
+    const schema = {
+      summary: "Take",
+      querystring: strict({ from: Type.Optional(Timestamp), on: Type.Optional(Day) }),
+      body: strict({
+        name: Type.Optional(line(20, "Its name.", "Deli")),
+        currency: Type.Optional(Currency),
+        code: Type.Optional(Type.String({ pattern: "^[a-z]+-[0-9]$", examples: ["ab-1"] })),
+        bare: Type.Optional(Type.String({ pattern: "^[a-z]+$" })),
+        id: Type.Optional(Id),
+        host: Type.Optional(Type.String({ format: "hostname" })),
+      }),
+      response: { 200: strict({}) },
+    };
+    scope.post("/things", { schema, config: { permission: "thing:read" } }, async () => ({}));
+  });
+  const asAda = { method: "POST", headers: { authorization: "Bearer ada" } } as const;
+  const ask = async (payload: object, search = "") => {
+    const answer = await app.inject({ ...asAda, url: `/api/v1/things${search}`, payload });
+    return answer.json().errors as { path: string; message: string }[];
+  };
+  for (const [payload, path, message] of [
+    [{ name: " Deli" }, "/name", "must be one line without blanks around it"],
+    [{ name: "De\nli" }, "/name", "must be one line without blanks around it"],
+    [{ currency: "gbp" }, "/currency", 'must be a code of three capital letters, such as "GBP"'],
+    [{ code: "7" }, "/code", 'must look like "ab-1"'],
+    [{ bare: "7" }, "/bare", "has a form that is not allowed here"],
+    [{ id: "x" }, "/id", 'must be a UUID, such as "019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a"'],
+    [{ host: "-" }, "/host", "must be of the format hostname"],
+  ] as const) {
+    assert.deepEqual(await ask(payload), [{ path, message }]);
+  }
+  assert.deepEqual(await ask({}, "?from=2026-11-20&on=today"), [
+    { path: "query/from", message: `must be ${moment}` },
+    { path: "query/on", message: 'must be a day, such as "2026-11-20"' },
+  ]);
 });

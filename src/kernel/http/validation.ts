@@ -88,9 +88,13 @@ function refuseOddNumber(members: TextMembers, name: string, plain: RegExp): voi
   if (typeof text === "string" && !plain.test(text)) members[name] = Number.NaN;
 }
 
-/** The formats of ajv-formats, with uuid as PostgreSQL takes it: not the `urn:uuid:` one. */
+/**
+ * The formats of ajv-formats, with uuid as PostgreSQL takes it: not the `urn:uuid:` one. And the
+ * annotation `x-must`: what a pattern asks for, in words that go on after "must".
+ */
 export function withFormats(ajv: Ajv): Ajv {
   formatsPlugin.default(ajv);
+  ajv.addVocabulary([mustKeyword]);
   ajv.addFormat("uuid", new RegExp(uuidPattern, "i"));
   return ajv;
 }
@@ -157,8 +161,32 @@ function pathOf(fault: ErrorObject, part: Part): string {
   return `${partNames[part ?? ""] ?? ""}${fault.instancePath}${step}`;
 }
 
+const mustKeyword = "x-must";
+
+/** What a text of a format is, for people. */
+const formatWords: Readonly<Record<string, string>> = {
+  "date-time": 'a moment with its zone, such as "2026-11-20T12:00:00Z"',
+  date: 'a day, such as "2026-11-20"',
+  uuid: 'a UUID, such as "019a9f6e-2b5c-7c31-9d0a-6f1d2e3c4b5a"',
+  email: 'an e-mail address, such as "ada@example.com"',
+  uri: 'an absolute address, such as "https://example.com/"',
+};
+
+/** What a pattern asks for, as its schema says; nobody should have to read the pattern itself. */
+function shapeOf({ parentSchema }: ErrorObject): string {
+  const { [mustKeyword]: must, examples } = (parentSchema ?? {}) as Record<string, unknown>;
+  if (typeof must === "string") return `must ${must}`;
+  const [example] = Array.isArray(examples) ? (examples as unknown[]) : [];
+  if (typeof example === "string") return `must look like ${JSON.stringify(example)}`;
+  return "has a form that is not allowed here";
+}
+
 function messageOf(fault: ErrorObject): string {
   switch (fault.keyword) {
+    case "pattern":
+      return shapeOf(fault);
+    case "format":
+      return `must be ${formatWords[fault.schema as string] ?? `of the format ${fault.schema}`}`;
     case "additionalProperties":
     case "unevaluatedProperties":
       return "is not a member that is known here";

@@ -1,7 +1,8 @@
 import { audit, listAudit } from "../audit/audit.ts";
-import type { Clock } from "../clock.ts";
+import { type Clock, isoOf } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import type { Random } from "../random.ts";
+import { current, type Expected } from "../versions.ts";
 import * as store from "./api-key-store.ts";
 import type { ApiKeyRow } from "./api-key-store.ts";
 import { identityErrors } from "./errors.ts";
@@ -9,7 +10,6 @@ import { apiKeyTtlAtMostMs } from "./lifetimes.ts";
 import { newTenantToken } from "./opaque-tokens.ts";
 import type { Revocations } from "./revocations.ts";
 import type { Principal, Roles, Scope } from "./types.ts";
-import { atVersion } from "./versions.ts";
 
 const keysPerTenantAtMost = 200;
 
@@ -53,7 +53,7 @@ export async function createApiKey(
     lastFour: token.slice(-4),
     permissions: deps.roles.format(granted),
     createdBy: principal.actor.id,
-    createdAt: new Date(nowMs).toISOString(),
+    createdAt: isoOf(nowMs),
     expiresAt,
   });
   audit(tx, {
@@ -71,7 +71,7 @@ function expiryOf(expiresAt: string | null, nowMs: number): string | null {
     const message = "must be in the future and within five years";
     throw identityErrors.invalid_expiry({ errors: [{ path: "/expiresAt", message }] });
   }
-  return new Date(expiresAtMs).toISOString();
+  return isoOf(expiresAtMs);
 }
 
 /** Newest first; expired ones too, until they are revoked. */
@@ -115,11 +115,11 @@ export async function maySeeApiKeyPast(
 export async function revokeApiKey(
   tx: Tx,
   deps: { revocations: Revocations },
-  which: { principal: Principal; scope: Scope; id: string; version: number | null },
+  which: { principal: Principal; scope: Scope; id: string; version: Expected },
 ): Promise<void> {
   const createdBy = makerOf(which.principal, which.scope);
   const found = await store.lockApiKey(tx, { id: which.id, createdBy });
-  const before = atVersion(found, which.version);
+  const before = current(found, which.version);
   const { id } = before;
   await store.deleteApiKey(tx, id);
   audit(tx, { action: "api_key.revoke", resource: { type: "api_key", id }, before });

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { LRUCache } from "lru-cache";
-import { type Clock, isoNow } from "../clock.ts";
+import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Db } from "../db/types.ts";
 import * as store from "./credential-store.ts";
 import { identityErrors } from "./errors.ts";
@@ -134,7 +134,7 @@ async function checkToken(deps: AuthenticatorDeps, claims: AccessClaims): Promis
   const { sessionId, userId, tenantId, expiresAtMs } = claims;
   const nowMs = deps.clock.nowMs();
   if (nowMs >= expiresAtMs) throw unauthorized("expired_token");
-  const now = new Date(nowMs).toISOString();
+  const now = isoOf(nowMs);
   const row = await store.readSessionStanding(deps.db, { sessionId, userId, tenantId, now });
   if (!row) throw unauthorized("invalid_token");
   const { role, permissions } = standing(deps.roles, row);

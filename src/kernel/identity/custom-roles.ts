@@ -2,13 +2,13 @@ import { audit } from "../audit/audit.ts";
 import { type Clock, isoNow } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import { requestErrors } from "../errors.ts";
+import { current, type Expected } from "../versions.ts";
 import { identityErrors } from "./errors.ts";
 import * as store from "./member-store.ts";
 import type { RoleRow } from "./member-store.ts";
 import type { Revocations } from "./revocations.ts";
 import { assignableRoles, isBuiltInRole } from "./role-names.ts";
 import type { PermissionSet, Roles } from "./types.ts";
-import { atVersion } from "./versions.ts";
 
 const rolesAtMost = 100;
 const namePattern = /^[a-z][a-z0-9_]{1,39}$/;
@@ -97,13 +97,13 @@ export async function updateRole(
   deps: RoleDeps,
   input: {
     name: string;
-    version: number | null;
+    version: Expected;
     change: { title?: string | undefined; permissions?: readonly string[] | undefined };
     holder: PermissionSet;
   },
 ): Promise<RoleRow> {
   const { name, version, change, holder } = input;
-  const before = atVersion(await store.lockRole(tx, name), version);
+  const before = current(await store.lockRole(tx, name), version);
   deps.roles.assertWithin(holder, deps.roles.resolve(name, before.permissions));
   const granted = change.permissions && deps.roles.parse(change.permissions);
   if (granted) deps.roles.assertWithin(holder, granted);
@@ -119,10 +119,10 @@ export async function updateRole(
 export async function deleteRole(
   tx: Tx,
   deps: RoleDeps,
-  { name, version }: { name: string; version: number | null },
+  { name, version }: { name: string; version: Expected },
 ): Promise<void> {
   if (isBuiltInRole(name)) throw requestErrors.not_found();
-  const before = atVersion(await store.lockRole(tx, name), version);
+  const before = current(await store.lockRole(tx, name), version);
   if (await store.isRoleInUse(tx, name, isoNow(deps.clock))) throw identityErrors.role_in_use();
   await store.deleteRole(tx, name);
   audit(tx, { action: "role.delete", resource: { type: "role", id: name }, before });

@@ -6,6 +6,7 @@ export const identityErrors = defineErrors("identity", {
   invalid_token: { status: 401, title: "The access token is not valid" },
   expired_token: { status: 401, title: "The access token has expired" },
   invalid_api_key: { status: 401, title: "The API key is not valid" },
+  invalid_ticket: { status: 401, title: "The ticket is not valid" },
   ambiguous_credentials: { status: 400, title: "The request carries two kinds of credentials" },
   invalid_credentials: { status: 401, title: "The e-mail address or the password is wrong" },
   invalid_refresh_token: { status: 401, title: "The refresh token is not valid" },

@@ -1,4 +1,4 @@
-import { type Clock, isoNow } from "../clock.ts";
+import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Db, Transaction } from "../db/types.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
@@ -8,6 +8,7 @@ import { deleteEndedSessions } from "./session-store.ts";
 import { signingKeyContext, totpContext } from "./seal-contexts.ts";
 import { erasePrivateParts, lockSealedKeys, replaceSealedKey } from "./signing-key-store.ts";
 import { deleteForgottenThrottles } from "./throttle-store.ts";
+import { deleteOldTickets } from "./ticket-store.ts";
 import { lockSealedTotp, replaceSealedTotp } from "./user-store.ts";
 
 const keepEndedMs = 30 * 24 * 60 * 60_000;
@@ -21,12 +22,13 @@ export interface Forgotten {
   invitations: number;
   privateKeys: number;
   answers: number;
+  tickets: number;
 }
 
 /**
- * Forgets sessions and invitations that ended a month ago, counters of failed attempts and kept
- * answers past their time, and the private parts of dead signing keys. For an hourly job; in small
- * transactions.
+ * Forgets sessions and invitations that ended a month ago, counters of failed attempts, kept
+ * answers and used tickets past their time, and the private parts of dead signing keys. For an
+ * hourly job; in small transactions.
  */
 export async function forgetEndedIdentities(deps: {
   db: Db;
@@ -35,7 +37,7 @@ export async function forgetEndedIdentities(deps: {
 }): Promise<Forgotten> {
   const { db, clock } = deps;
   const now = isoNow(clock);
-  const before = new Date(clock.nowMs() - keepEndedMs).toISOString();
+  const before = isoOf(clock.nowMs() - keepEndedMs);
   const sessions = await inRounds(() =>
     db.inPlatform((tx) => deleteEndedSessions(tx, before, rowsAtOnce)),
   );
@@ -45,6 +47,9 @@ export async function forgetEndedIdentities(deps: {
   const answers = await inRounds(() =>
     db.inPlatform((tx) => deleteOldAnswers(tx, now, rowsAtOnce)),
   );
+  const tickets = await inRounds(() =>
+    db.inPlatform((tx) => deleteOldTickets(tx, now, rowsAtOnce)),
+  );
   const privateKeys = await db.inPlatform((tx) => erasePrivateParts(tx, now));
   let invitations = 0;
   for await (const tenant of deps.tenants.each()) {
@@ -52,7 +57,7 @@ export async function forgetEndedIdentities(deps: {
       db.inTenant(tenant, (tx) => deleteOldInvitations(tx, before, rowsAtOnce)),
     );
   }
-  return { sessions, throttles, invitations, privateKeys, answers };
+  return { sessions, throttles, invitations, privateKeys, answers, tickets };
 }
 
 async function inRounds(forget: () => Promise<number>): Promise<number> {

@@ -3,6 +3,7 @@ import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { PlatformTx, Tx } from "../db/types.ts";
 import type { Random } from "../random.ts";
 import * as tenants from "../tenancy/store.ts";
+import { current, type Expected } from "../versions.ts";
 import { readRole } from "./custom-roles.ts";
 import { normalEmail } from "./emails.ts";
 import { identityErrors } from "./errors.ts";
@@ -14,13 +15,13 @@ import { newTenantToken, readTenantToken } from "./opaque-tokens.ts";
 import type { Standing } from "./sessions.ts";
 import type { Client, PermissionSet, Roles } from "./types.ts";
 import type { UserRow } from "./user-store.ts";
-import { atVersion } from "./versions.ts";
 
 const openAtMost = 1_000;
 
 /**
  * Invites one e-mail address into the transaction's tenant, for 7 days and one use. The token is
- * answered once and kept as a hash. The role may hold nothing that the inviter does not.
+ * answered once and kept as a hash. The role may hold nothing that the inviter does not. Throws
+ * ERR_IDENTITY_ALREADY_MEMBER, also for a member that is not active.
  */
 export async function createInvitation(
   tx: Tx,
@@ -30,9 +31,14 @@ export async function createInvitation(
   const email = normalEmail(invite.email);
   deps.roles.assertWithin(invite.holder, await readRole(tx, deps.roles, invite.role));
   const nowMs = deps.clock.nowMs();
-  if ((await store.countOpenInvitations(tx, isoOf(nowMs))) >= openAtMost) {
-    throw identityErrors.too_many_invitations();
+  const { isMember, open } = await store.readInvited(tx, { email, now: isoOf(nowMs) });
+  if (isMember) {
+    throw identityErrors.already_member({
+      detail: `${email} is a member already; change the role there, or activate it again.`,
+      errors: [{ path: "/email", message: "is that of a member" }],
+    });
   }
+  if (open >= openAtMost) throw identityErrors.too_many_invitations();
   const { token, hash } = newTenantToken(deps.random, "pli_", tx.tenant.id);
   const row = await store.insertInvitation(tx, {
     id: deps.random.id(),
@@ -73,10 +79,10 @@ export function findInvitation(
 export async function revokeInvitation(
   tx: Tx,
   deps: { clock: Clock },
-  which: { id: string; version: number | null },
+  which: { id: string; version: Expected },
 ): Promise<void> {
   const found = await store.lockInvitation(tx, which.id, isoNow(deps.clock));
-  const before = atVersion(found, which.version);
+  const before = current(found, which.version);
   const { id } = before;
   await store.deleteInvitation(tx, id);
   audit(tx, { action: "invitation.revoke", resource: { type: "invitation", id }, before });

@@ -197,14 +197,19 @@ export async function insertInvitation(
   return rows[0] as InvitationRow;
 }
 
-/** How many invitations can still be accepted. */
-export async function countOpenInvitations(tx: Tx, now: string): Promise<number> {
-  const { rows } = await tx.query<{ count: number }>(
-    `select count(*) as count from platform.invitation
-      where accepted_at is null and expires_at > $1::timestamptz`,
-    [now],
+/** What may stand in an invitation's way: membership already, and too many that are open. */
+export async function readInvited(
+  tx: Tx,
+  { email, now }: { email: string; now: string },
+): Promise<{ isMember: boolean; open: number }> {
+  const { rows } = await tx.query<{ isMember: boolean; open: number }>(
+    `select exists (select from platform.membership m join platform.app_user u on u.id = m.user_id
+                     where m.tenant_id = $3 and u.email = $1) as "isMember",
+            (select count(*) from platform.invitation
+              where accepted_at is null and expires_at > $2::timestamptz) as open`,
+    [email, now, tx.tenant.id],
   );
-  return rows[0]?.count ?? 0;
+  return rows[0] as { isMember: boolean; open: number };
 }
 
 /** Open ones, oldest first; `after` is the last one of the page before. */

@@ -2,6 +2,7 @@ import { audit } from "../audit/audit.ts";
 import { type Clock, isoNow } from "../clock.ts";
 import type { Tx } from "../db/types.ts";
 import type { Random } from "../random.ts";
+import { current, type Expected } from "../versions.ts";
 import { currentRole, readRole } from "./custom-roles.ts";
 import { emailTaken, normalEmail } from "./emails.ts";
 import { identityErrors } from "./errors.ts";
@@ -11,7 +12,6 @@ import type { Revocations } from "./revocations.ts";
 import { revokeSessions } from "./session-store.ts";
 import type { PermissionSet, Roles } from "./types.ts";
 import { insertUser } from "./user-store.ts";
-import { atVersion } from "./versions.ts";
 
 export interface MemberDeps {
   clock: Clock;
@@ -58,7 +58,7 @@ export async function createMember(
   const user = { id, email, name, passwordHash, platformAdmin: false, now };
   if (!(await insertUser(tx, user))) throw emailTaken();
   await store.insertMembership(tx, { userId: id, role: member.role, now });
-  const after = atVersion(await store.findMember(tx, id), null);
+  const after = current(await store.findMember(tx, id), null);
   audit(tx, { action: "member.create", resource: { type: "member", id }, after });
   return after;
 }
@@ -86,14 +86,14 @@ export async function updateMember(
   deps: MemberDeps,
   input: {
     id: string;
-    version: number | null;
+    version: Expected;
     change: { role?: string | undefined; active?: boolean | undefined };
     holder: PermissionSet;
   },
 ): Promise<MemberRow> {
   const { id, version, change, holder } = input;
   const admins = await store.lockTenantAdmins(tx);
-  const before = atVersion(await store.lockMember(tx, id), version);
+  const before = current(await store.lockMember(tx, id), version);
   deps.roles.assertWithin(holder, await currentRole(tx, deps.roles, before.role));
   if (change.role !== undefined && change.role !== before.role) {
     deps.roles.assertWithin(holder, await readRole(tx, deps.roles, change.role));
@@ -102,7 +102,7 @@ export async function updateMember(
   const active = change.active ?? before.active;
   if (role !== "tenant_admin" || !active) assertAnotherAdmin(admins, id);
   await store.updateMembership(tx, { userId: id, ...change, now: isoNow(deps.clock) });
-  const after = atVersion(await store.findMember(tx, id), null);
+  const after = current(await store.findMember(tx, id), null);
   audit(tx, { action: "member.update", resource: { type: "member", id }, before, after });
   if (!active) await endMembersSessions(tx, deps, id, "membership deactivated");
   tx.afterCommit(() => deps.revocations.announce({ userId: id, tenantId: tx.tenant.id }));
@@ -113,10 +113,10 @@ export async function updateMember(
 export async function removeMember(
   tx: Tx,
   deps: MemberDeps,
-  { id, version, holder }: { id: string; version: number | null; holder: PermissionSet },
+  { id, version, holder }: { id: string; version: Expected; holder: PermissionSet },
 ): Promise<void> {
   const admins = await store.lockTenantAdmins(tx);
-  const before = atVersion(await store.lockMember(tx, id), version);
+  const before = current(await store.lockMember(tx, id), version);
   deps.roles.assertWithin(holder, await currentRole(tx, deps.roles, before.role));
   assertAnotherAdmin(admins, id);
   await store.deleteMembership(tx, id);

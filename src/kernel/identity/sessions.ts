@@ -6,6 +6,7 @@ import type { Problem } from "../errors.ts";
 import { isUuid, type Random } from "../random.ts";
 import * as tenants from "../tenancy/store.ts";
 import type { TenantRow } from "../tenancy/store.ts";
+import { current, type Expected } from "../versions.ts";
 import { identityErrors } from "./errors.ts";
 import { refreshTokenTtlMs, sessionTtlMs } from "./lifetimes.ts";
 import { listOwnMemberships } from "./member-store.ts";
@@ -16,7 +17,6 @@ import type { SessionMethod, SessionRow, SessionView } from "./session-store.ts"
 import type { Tokens } from "./tokens.ts";
 import type { Client, SignedIn } from "./types.ts";
 import { findUser, lockUser, setLastTenant, type UserRow, userView } from "./user-store.ts";
-import { atVersion } from "./versions.ts";
 
 /** A person's live sessions; signing in once more ends the oldest. */
 const sessionsAtMost = 100;
@@ -294,10 +294,10 @@ export function findOwnSession(
 export async function revokeOwnSession(
   tx: Tx,
   deps: Pick<SessionDeps, "clock" | "revocations">,
-  { userId, id, version }: { userId: string; id: string; version: number | null },
+  { userId, id, version }: { userId: string; id: string; version: Expected },
 ): Promise<void> {
   const found = await store.lockOwnSession(tx, { id, userId, now: isoNow(deps.clock) });
-  const { id: sessionId } = atVersion(found, version);
+  const { id: sessionId } = current(found, version);
   await endSession(tx, deps, { userId, sessionId, because: "revoked" });
 }
 

@@ -7,7 +7,7 @@ import {
   type JWK,
 } from "jose";
 import { auditPlatform } from "../audit/platform.ts";
-import { type Clock, isoNow } from "../clock.ts";
+import { type Clock, isoNow, isoOf } from "../clock.ts";
 import type { Db, Transaction, Tx } from "../db/types.ts";
 import type { Sealer } from "../secrets/seal.ts";
 import { identityErrors } from "./errors.ts";
@@ -204,8 +204,8 @@ async function newKey(
     algorithm,
     publicJwk,
     sealedPrivate: deps.sealer.seal(secret, signingKeyContext(kid)),
-    createdAt: new Date(times.createdAtMs).toISOString(),
-    activatesAt: new Date(times.activatesAtMs).toISOString(),
+    createdAt: isoOf(times.createdAtMs),
+    activatesAt: isoOf(times.activatesAtMs),
     createdBy: times.createdBy,
   });
   return kid;
@@ -284,10 +284,10 @@ export async function rotateSigningKey(
   const deadAtMs = activatesAtMs + accessTokenTtlMs + clockToleranceMs + skewMs;
   await store.retireSigningKey(tx, {
     kid: newest.kid,
-    retiresAt: new Date(activatesAtMs).toISOString(),
-    deadAt: new Date(deadAtMs).toISOString(),
+    retiresAt: isoOf(activatesAtMs),
+    deadAt: isoOf(deadAtMs),
   });
-  await store.erasePrivateParts(tx, new Date(nowMs).toISOString());
+  await store.erasePrivateParts(tx, isoOf(nowMs));
   const times = { createdAtMs: nowMs, activatesAtMs, createdBy: tx.actor.userId };
   const kid = await newKey(tx, deps, times);
   const [row] = await store.listSigningKeys(tx, 1);

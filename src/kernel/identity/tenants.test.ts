@@ -170,6 +170,7 @@ test("housekeeping forgets what ended a month ago and nothing else", async (t) =
     invitations: 0,
     privateKeys: 0,
     answers: 0,
+    tickets: 0,
   });
   await principalOf(id, ada);
   id.clock.advance(61 * 24 * 60 * 60_000);
@@ -179,6 +180,7 @@ test("housekeeping forgets what ended a month ago and nothing else", async (t) =
     invitations: 0,
     privateKeys: 0,
     answers: 0,
+    tickets: 0,
   });
 });
 

@@ -10,9 +10,9 @@ import * as store from "../tenancy/store.ts";
 import type { TenantChange, TenantRow } from "../tenancy/store.ts";
 import type { Tenants } from "../tenancy/tenants.ts";
 import { type Isolation, type TenantRef, thePlatform } from "../tenancy/types.ts";
+import { current, type Expected } from "../versions.ts";
 import { eraseTask } from "./erasure.ts";
 import type { Revocations } from "./revocations.ts";
-import { atVersion } from "./versions.ts";
 
 const slugAttempts = 6;
 const suffixBytes = 3;
@@ -83,10 +83,10 @@ export interface TenantDeps {
 export async function updateTenant(
   tx: Tx,
   deps: TenantDeps,
-  { id, version, change }: { id: string; version: number | null; change: TenantChange },
+  { id, version, change }: { id: string; version: Expected; change: TenantChange },
 ): Promise<TenantRow> {
   if (change.slug !== undefined) assertSlug(change.slug);
-  const before = atVersion(await store.lockTenant(tx, id), version);
+  const before = current(await store.lockTenant(tx, id), version);
   const after = await store.updateTenant(tx, id, change);
   if (!after) throw slugTaken(change.slug);
   auditPlatform(tx, { action: "tenant.update", resource: { type: "tenant", id }, before, after });
@@ -107,9 +107,9 @@ const eraseAfterMs = 60_000;
 export async function deleteTenant(
   tx: Tx,
   deps: TenantDeps & { clock: Clock },
-  { id, version }: { id: string; version: number | null },
+  { id, version }: { id: string; version: Expected },
 ): Promise<void> {
-  const before = atVersion(await store.lockTenant(tx, id), version);
+  const before = current(await store.lockTenant(tx, id), version);
   await store.markTenantDeleted(tx, id);
   auditPlatform(tx, { action: "tenant.delete", resource: { type: "tenant", id }, before });
   const runAt = isoOf(deps.clock.nowMs() + eraseAfterMs);

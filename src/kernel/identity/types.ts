@@ -20,6 +20,8 @@ export interface Roles {
    * ERR_ACCESS_UNKNOWN_PERMISSION naming each that is unknown, the platform's, or can't be `own`.
    */
   parse(grants: readonly string[], path?: string): PermissionSet;
+  /** What roles and keys may be made of, by name: neither the platform's nor what everybody has. */
+  readonly grantable: readonly Grantable[];
   /** Grants as they are stored and shown, sorted: `["order:confirm:own", "order:read"]`. */
   format(set: PermissionSet): string[];
   /** What both sets allow, with the narrower scope of the two. */
@@ -29,6 +31,15 @@ export interface Roles {
    * hands out permissions (keys, roles, members, invitations) asks it, so none can be a ladder.
    */
   assertWithin(holder: PermissionSet, wanted: PermissionSet): void;
+}
+
+/** A permission that may be given away. */
+export interface Grantable {
+  readonly name: string;
+  /** What its holder may do. */
+  readonly title: string;
+  /** Whether it may be given for one's own as well. */
+  readonly ownable: boolean;
 }
 
 /** Who makes a request, in which tenant, and what they may do there. */

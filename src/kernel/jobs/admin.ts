@@ -16,6 +16,8 @@ export interface JobAdmin {
     beforeId?: string;
     limit: number;
   }): Promise<JobSummary[]>;
+  /** Null when there is none such: a job that has ended well is not kept. */
+  find(id: string): Promise<JobSummary | null>;
   /** How many there are of each task and state. */
   counts(): Promise<{ task: string; state: JobState; count: number }[]>;
   /** Starts a job anew, with as many attempts as it had. */
@@ -36,16 +38,18 @@ export function createJobAdmin({ ownerUrl, attemptsOf, log }: JobAdminOptions): 
   const pool = createOwnerPool({ ownerUrl, name: "plimsoll job admin", max: 2, log });
   const outcome = async (id: string, done: boolean): Promise<Changed> => {
     if (done) return "done";
-    return (await store.hasJob(pool, id)) ? "running" : "gone";
+    return (await store.selectJob(pool, id)) ? "running" : "gone";
+  };
+  // A job's own limit holds as far as its task's allows.
+  const limited = (job: JobSummary): JobSummary => {
+    const limit = Math.min(job.maxAttempts, attemptsOf(job.task));
+    return { ...job, maxAttempts: Math.max(limit, job.attempts) };
   };
   return {
-    async list(wanted) {
-      const found = await store.selectJobs(pool, wanted);
-      // A job's own limit holds as far as its task's allows.
-      return found.map((job) => {
-        const limit = Math.min(job.maxAttempts, attemptsOf(job.task));
-        return { ...job, maxAttempts: Math.max(limit, job.attempts) };
-      });
+    list: async (wanted) => (await store.selectJobs(pool, wanted)).map(limited),
+    async find(id) {
+      const job = await store.selectJob(pool, id);
+      return job && limited(job);
     },
     counts: () => store.countJobs(pool),
     retry: async (id) => outcome(id, await store.restartJob(pool, id)),

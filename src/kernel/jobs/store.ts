@@ -23,7 +23,7 @@ export interface JobSummary {
 }
 
 const iso = (column: string) =>
-  `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+  `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
 const stateText = `case when j.locked_at is not null then 'running'
   when j.attempts >= j.max_attempts then 'failed' else 'waiting' end`;
@@ -115,13 +115,16 @@ export async function removeJob(client: Queryable, id: string): Promise<boolean>
   return rows.length > 0;
 }
 
-/** Whether there is such a job, in whatever state. */
-export async function hasJob(client: Queryable, id: string): Promise<boolean> {
+/** A job in whatever state; null when there is none such. */
+export async function selectJob(client: Queryable, id: string): Promise<JobSummary | null> {
   const { rows } = await client.query(
-    "select from graphile_worker._private_jobs where id = $1::bigint",
+    `select ${jobColumns}
+       from graphile_worker._private_jobs j
+       join graphile_worker._private_tasks t on t.id = j.task_id
+      where j.id = $1::bigint`,
     [id],
   );
-  return rows.length > 0;
+  return rows[0] ?? null;
 }
 
 /** Says that a worker is alive. */

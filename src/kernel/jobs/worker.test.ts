@@ -115,7 +115,7 @@ test("the app role reaches the queue only through its own tenant", async (t) => 
 test("a key keeps one waiting job per tenant, and a job waits for its moment", async (t) => {
   const house = await jobHouse(t);
   const [tenant, other] = [await house.tenant(), await house.tenant()];
-  const later = "2999-01-01T00:00:00.000Z";
+  const later = "2999-01-01T00:00:00.000000Z";
   await queue(house, tenant, { n: 1 }, { key: "k", runAt: later });
   await queue(house, tenant, { n: 2 }, { key: "k", runAt: later });
   await queue(house, other, { n: 3 }, { key: "k", runAt: later });

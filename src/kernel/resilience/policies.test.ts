@@ -187,15 +187,15 @@ test("the bulkhead bounds calls and waiters, and serves them in order", async ()
 test("isolate holds a breaker open whatever happens, reset closes it and forgets", async () => {
   const { policies, clock } = start();
   const policy = policies.for("x", { timeoutMs: 100, breaker: { consecutiveFailures: 2 } });
-  assert.equal(policies.isolate("x"), true);
-  assert.equal(policies.isolate("x"), true);
+  policies.isolate("x");
+  policies.isolate("x");
   assert.equal(policies.list()[0]?.state, "ISOLATED");
   clock.advance(86_400_000);
   await assert.rejects(
     policy.execute(async () => 1),
     hasCode("ERR_DEPENDENCY_BROKEN"),
   );
-  assert.equal(policies.reset("x"), true);
+  policies.reset("x");
   assert.equal(await policy.execute(async () => 1), 1);
   for (let round = 0; round < 2; round += 1) await assert.rejects(policy.execute(fail));
   assert.equal(policies.list()[0]?.state, "OPEN");
@@ -203,9 +203,17 @@ test("isolate holds a breaker open whatever happens, reset closes it and forgets
   assert.equal(policies.list()[0]?.state, "CLOSED");
   await assert.rejects(policy.execute(fail), /down/);
   assert.equal(policies.list()[0]?.state, "CLOSED", "one failure after a reset is not two");
-  assert.equal(policies.isolate("unknown"), false);
   policies.for("none", { timeoutMs: 100, breaker: false });
-  assert.equal(policies.reset("none"), false);
+  assert.deepEqual(["x", "none", "unknown"].map(policies.hasBreaker), [true, false, false]);
+  // Held before anybody asked for it.
+  policies.isolate("later");
+  const later = policies.for("later", { timeoutMs: 100 });
+  await assert.rejects(
+    later.execute(async () => 1),
+    hasCode("ERR_DEPENDENCY_BROKEN"),
+  );
+  policies.reset("later");
+  assert.equal(await later.execute(async () => 1), 1);
 });
 
 // Guards against two callers who believe in different limits.

@@ -1,4 +1,4 @@
-import type { Clock } from "../clock.ts";
+import { type Clock, isoOf } from "../clock.ts";
 import type { Random } from "../random.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -16,10 +16,12 @@ export interface Policies {
   /** The first caller's options hold; asking again with others throws. */
   for(name: string, options: PolicyOptions): Policy;
   list(): BreakerStatus[];
-  /** Holds the breaker open until `reset`; false when there is no such policy or breaker. */
-  isolate(name: string): boolean;
+  /** Whether there is such a policy, with a breaker. */
+  hasBreaker(name: string): boolean;
+  /** Holds the breaker open until `reset`, also one that is made later under that name. */
+  isolate(name: string): void;
   /** Closes the breaker and forgets its failures. */
-  reset(name: string): boolean;
+  reset(name: string): void;
 }
 
 export interface PoliciesOptions {
@@ -49,7 +51,7 @@ function statusOf({ name, group, bulkhead, breaker, counts }: Entry): BreakerSta
     active: bulkhead.active,
     waiting: bulkhead.waiting,
     ...counts,
-    changedAt: changedAtMs === null ? null : new Date(changedAtMs).toISOString(),
+    changedAt: changedAtMs === null ? null : isoOf(changedAtMs),
   };
 }
 
@@ -64,6 +66,7 @@ export function createPolicies(options: PoliciesOptions): Policies {
   /** The one asked for longest ago comes first. */
   const grouped = new Map<string, Entry>();
   const agreed = new WeakMap<Entry, string>();
+  const held = new Set<string>();
   const all = () => [...named.values(), ...grouped.values()];
   const find = (name: string) => named.get(name) ?? grouped.get(name);
   const instruments = createInstruments(options.metrics, () =>
@@ -93,7 +96,10 @@ export function createPolicies(options: PoliciesOptions): Policies {
       const isGrouped = policyOptions.group !== undefined;
       if (!existing && isGrouped) makeRoom();
       const entry = existing ?? createPolicy(name, policyOptions, options, instruments);
-      if (!existing) agreed.set(entry, agreement(policyOptions));
+      if (!existing) {
+        agreed.set(entry, agreement(policyOptions));
+        if (held.has(name)) entry.breaker?.isolate();
+      }
       if (isGrouped) grouped.delete(name);
       (isGrouped ? grouped : named).set(name, entry);
       return entry;
@@ -102,15 +108,14 @@ export function createPolicies(options: PoliciesOptions): Policies {
       all()
         .map(statusOf)
         .sort((a, b) => (a.name < b.name ? -1 : 1)),
+    hasBreaker: (name) => Boolean(find(name)?.breaker),
     isolate(name) {
-      const breaker = find(name)?.breaker;
-      breaker?.isolate();
-      return breaker !== null && breaker !== undefined;
+      held.add(name);
+      find(name)?.breaker?.isolate();
     },
     reset(name) {
-      const breaker = find(name)?.breaker;
-      breaker?.reset();
-      return breaker !== null && breaker !== undefined;
+      held.delete(name);
+      find(name)?.breaker?.reset();
     },
   };
 }

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeLease, startLeases } from "./fixture.ts";
+import { eventually } from "#kernel/testing/events.ts";
+import { createTenants } from "#kernel/tenancy/tenants.ts";
+import { createEngine } from "./engine/engine.ts";
+import { createFleet } from "./engine/fleet.ts";
+import { fakeEngine, makeLease, makeWritable, startLeases } from "./fixture.ts";
+import { runtimeErrors } from "./runtimes/errors.ts";
+import type { ContainerSpec } from "./runtimes/types.ts";
 
 const kindsOf = (items: readonly { kind: string }[]) => items.map(({ kind }) => kind).sort();
 
@@ -77,7 +83,6 @@ test("a container whose lease is not known is left alone for its first minute", 
 test("of an engine that does not answer nothing is concluded", async (t) => {
   const { admin, root, engine, deps, settle } = await startLeases(t);
   const { id } = await makeLease(admin);
-  const { runtimeErrors } = await import("./runtimes/errors.ts");
   const list = engine.runtime.list;
   engine.runtime.list = async () => {
     throw runtimeErrors.unavailable();
@@ -118,6 +123,88 @@ test("what a deleted tenant had is removed from the engine", async (t) => {
   clock.advance(61_000);
   await deps.engine.reconcile(new AbortController().signal);
   assert.equal(engine.containers.size, 0);
+});
+
+// Guards against containers on a tenant's own engine that nobody finds after a restart, because
+// nobody leases from there any more.
+test("a tenant's own engine is looked at though nothing of the tenant lives", async (t) => {
+  const house = await startLeases(t);
+  const { admin, deps, clock, limit } = house;
+  await limit({ "leases.docker_host": "tcp://engine.ships.test:2375" });
+  const { id } = await makeLease(admin);
+  await deps.engine.settled();
+  const container = house.engine.of(id)?.spec as ContainerSpec;
+  await admin.delete(`/leases/${id}`);
+  await house.settle();
+  // A maker that was killed has left it.
+  await house.engine.runtime.create(container, AbortSignal.timeout(1_000));
+  clock.advance(61_000);
+  const places: string[] = [];
+  const open = (_name: string, place: string) => {
+    places.push(place);
+    return place === "" ? fakeEngine(() => clock).runtime : house.engine.runtime;
+  };
+  const fleet = createFleet({ open, leases: deps.leases, env: "test", clock });
+  const restarted = createEngine({
+    ...deps,
+    fleet,
+    tenants: createTenants({ db: deps.db, clock }),
+    publicUrl: deps.config.publicUrl,
+  });
+  t.after(() => restarted.stop());
+  await restarted.reconcile(new AbortController().signal);
+  assert.deepEqual(places.sort(), ["", "tcp://engine.ships.test:2375"]);
+  assert.equal(house.engine.containers.size, 0);
+});
+
+// Guards against what is kept of containers for nobody: a disk that fills, and a tenant's files
+// that outlive it.
+test("an image of no snapshot is removed, and one of a snapshot is not", async (t) => {
+  const { test: app, admin, deps, engine, clock, tenant, settle } = await startLeases(t);
+  await makeWritable(admin);
+  const { id } = await makeLease(admin, {
+    template: "writable",
+    image: undefined,
+    preset: undefined,
+  });
+  const take = async () => (await admin.post(`/leases/${id}/snapshots?wait=10`, {})).body;
+  const ready = await take();
+  assert.equal(ready.state, "ready");
+  const signal = new AbortController().signal;
+  // The engine has done it, and says that it can't: as after a crash, nobody knows of the image.
+  engine.meddle = (call, when) => {
+    if (call === "snapshot" && when === "after") throw runtimeErrors.refused();
+  };
+  const failed = await take();
+  assert.equal(failed.state, "failed");
+  assert.equal(engine.snapshots.size, 2);
+  const { items } = await deps.engine.drift(signal);
+  assert.deepEqual(
+    items.map(({ kind, image }) => [kind, image]),
+    [["orphan_image", `snapshot:${failed.id}`]],
+  );
+  // One that is being taken is nobody's to remove.
+  const gate = Promise.withResolvers<void>();
+  engine.meddle = (call, when) =>
+    call === "snapshot" && when === "after" ? gate.promise : undefined;
+  const pending = (await admin.post(`/leases/${id}/snapshots`, {})).body;
+  await eventually(async () => engine.snapshots.size === 3, "the engine has taken it");
+  await deps.engine.reconcile(signal);
+  const kept = [ready.id, pending.id].map((one) => `snapshot:${one}`);
+  assert.deepEqual([...engine.snapshots.keys()].sort(), kept.sort());
+  gate.resolve();
+  await settle();
+  await deps.engine.reconcile(signal);
+  assert.equal((await admin.get(`/snapshots/${pending.id}`)).body.state, "ready");
+  assert.equal(engine.snapshots.size, 2);
+  await app.app.identity.db.inPlatform((tx) =>
+    tx.query("update platform.tenant set active = false, deleted_at = now() where id = $1", [
+      tenant.id,
+    ]),
+  );
+  clock.advance(61_000);
+  await deps.engine.reconcile(signal);
+  assert.equal(engine.snapshots.size, 0);
 });
 
 // Guards against leases that are listed for ever, and against money that is forgotten with them.

@@ -4,6 +4,7 @@ import { Problem } from "#kernel/errors.ts";
 import { type Random, seededRandom } from "#kernel/random.ts";
 import { systemActor } from "#kernel/tenancy/types.ts";
 import { createLease } from "./changes/create.ts";
+import { changeTemplate } from "./changes/templates.ts";
 import {
   keepLeaseAlive,
   releaseLease,
@@ -17,12 +18,14 @@ import { assertTruth, type World } from "./fixtures/truth.ts";
 import { systemCaller } from "./rules/callers.ts";
 import type { NewLease } from "./schemas/leases.ts";
 
-const seeds = [1, 2, 3, 4, 5, 6, 7, 8];
+const seeds = [1, 2, 3, 4, 5, 6, 7, 8, 125];
 const actsPerSeed = 250;
 const leasesMost = 40;
 
 interface House extends World {
   readonly random: Random;
+  /** Of the template whose containers are kept ready. */
+  readonly templateId: string;
   /** What happens inside of processes has a chance of its own: when it does nobody knows. */
   readonly chance: Random;
   /** Processes that live, or think that they do. */
@@ -56,7 +59,15 @@ const inTenant = <T>(house: House, change: Parameters<typeof house.deps.db.inTen
 
 async function create(house: House): Promise<void> {
   if (house.known.size >= leasesMost) return;
-  const isKept = house.random.float() < 0.5;
+  const chance = house.random.float();
+  if (chance < 0.25) {
+    const { lease } = await inTenant(house, (tx) =>
+      createLease(tx, house.deps, { template: "pooled" }),
+    );
+    house.known.set(lease.id, { promisedMs: 0, isReleased: false });
+    return;
+  }
+  const isKept = chance < 0.6;
   const source: NewLease = isKept
     ? { template: "writable", snapshotOnEnd: house.random.float() < 0.5 }
     : { image: "alpine" };
@@ -91,10 +102,20 @@ async function release(house: House, id: string): Promise<void> {
   if (known) known.isReleased = true;
 }
 
+/** How many are kept ready changes, and with it perhaps what they are made of. */
+async function resize(house: House, warmSize = within(house, 0, 3)): Promise<void> {
+  const change = { id: house.templateId, version: null, isPlatformAdmin: false };
+  const memoryMb = pick(house, [64, 64, 128]);
+  await inTenant(house, (tx) => changeTemplate(tx, house.deps, change, { warmSize, memoryMb }));
+}
+
 /** One thing that happens to a lease: somebody asks, or its container comes to harm. */
 async function happen(house: House, id: string): Promise<void> {
   const asked = { id, caller: systemCaller };
-  const container = house.engine.of(id);
+  // What is kept ready comes to harm as well.
+  const ready = [...house.engine.containers.values()];
+  const container =
+    house.random.float() < 0.2 && ready.length > 0 ? pick(house, ready) : house.engine.of(id);
   const what = pick(house, ["renew", "keep", "pause", "resume", "restart", "release", "die", "go"]);
   if (what === "renew") return renew(house, id);
   if (what === "release") return house.random.float() < 0.4 ? release(house, id) : undefined;
@@ -163,6 +184,8 @@ async function act(house: House): Promise<void> {
   const chance = house.random.float();
   if (ids.length === 0 || chance < 0.12) await create(house);
   else if (chance < 0.35) await happen(house, pick(house, ids));
+  else if (chance < 0.37) await resize(house);
+  else if (chance < 0.39) house.clock.advance(3_600_000);
   else if (chance < 0.5) house.clock.advance(within(house, 1, 60) * 1_000);
   else if (chance < 0.6) harm(house);
   else if (chance < 0.64) for (const box of house.boxes) box.thaw();
@@ -191,12 +214,16 @@ async function comeToRest(house: House): Promise<void> {
 async function openHouse(t: TestContext, seed: number): Promise<House> {
   const { test: app, engine, deps, clock, tenant, admin, db } = await startLeases(t);
   await makeWritable(admin);
+  const pooled = { name: "pooled", image: "alpine", ttlSeconds: 300, warmSize: 2 };
+  const { id: templateId } = (await admin.post("/leases/templates", pooled)).body;
   const quiet = { ...deps.engine, nudge: () => {} };
   const house: House = {
     random: seededRandom(clock, seed),
+    templateId,
     chance: seededRandom(clock, seed + 1_000),
     deps: { ...deps, engine: quiet },
     engine,
+    runtime: engine.runtime,
     clock,
     tenant,
     db,
@@ -228,6 +255,7 @@ for (const seed of seeds) {
     }
     await comeToRest(house);
     await assertTruth(house, { isAtRest: true });
+    await resize(house, 0);
     house.clock.advance(25 * 3_600_000);
     await comeToRest(house);
     await assertTruth(house, { isAtRest: true });

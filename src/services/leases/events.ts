@@ -18,6 +18,7 @@ export const leasesEvents = defineEvents({
   "lease.resuming": { title: "A paused lease is to go on", data: Lease },
   "lease.resumed": { title: "A paused lease goes on", data: Lease },
   "lease.restarting": { title: "A lease gets a new container", data: Lease },
+  "lease.chaos_killed": { title: "The chaos monkey has ended a lease's program", data: Lease },
   "lease.stopping": { title: "A lease is being ended", data: Lease },
   "lease.ended": { title: "A lease has ended", data: Lease },
   "lease.failed": { title: "A lease could not be had", data: Lease },

@@ -4,7 +4,7 @@ import type { TestContext } from "node:test";
 import { Duplex, Readable } from "node:stream";
 import { type Clock, isoNow, systemClock } from "#kernel/clock.ts";
 import type { FieldError } from "#kernel/errors.ts";
-import type { KernelDeps } from "#kernel/service.ts";
+import type { KernelDeps, Service } from "#kernel/service.ts";
 import type { Client, TestResponse } from "#kernel/testing/client.ts";
 import type { Isolation as TenantIsolation } from "#kernel/tenancy/types.ts";
 import { startTestApp } from "#kernel/testing.ts";
@@ -34,6 +34,12 @@ export interface FakeContainer {
   outOfMemory: boolean;
 }
 
+/** What goes on in containers. */
+type Reach = Pick<
+  Runtime,
+  "exec" | "terminal" | "logs" | "stats" | "putFile" | "getFile" | "portAddress"
+>;
+
 export type FakeCall = "create" | "start" | "pause" | "resume" | "stop" | "remove" | "snapshot";
 
 /** An engine of another company's, in memory: it outlives the servers that use it. */
@@ -43,6 +49,8 @@ export interface FakeEngine {
   /** Every call that changed something, in order. */
   readonly calls: string[];
   readonly execs: string[][];
+  /** What it does in place of next to nothing, for tests of what reaches into containers. */
+  reach: Partial<Reach>;
   /** Asked before and after each call took effect; what it throws, the call throws. */
   meddle: (call: FakeCall, when: "before" | "after", id: string) => void | Promise<void>;
   /** What the engine says of itself. */
@@ -107,6 +115,7 @@ export function fakeEngine(clock: () => Pick<Clock, "nowMs">): FakeEngine {
     snapshots: new Map(),
     calls: [],
     execs: [],
+    reach: {},
     meddle: () => {},
     info: fakeInfo,
     die(id, { exitCode, outOfMemory = false }) {
@@ -200,16 +209,24 @@ function fakeRuntime(engine: Omit<FakeEngine, "runtime">, now: () => string): Ru
         return { image, sizeBytes: 4_096 };
       }),
     removeSnapshot: async (image) => void snapshots.delete(image),
+    keptImages: async () =>
+      [...snapshots].map(([image, { tenantId, snapshotId }]) => ({
+        image,
+        tenantId,
+        snapshotId,
+        isDraft: false,
+      })),
     close: async () => {},
   };
 }
 
-/** What the core has no need of, as plain as can be. */
-function streams({ execs, containers }: Pick<FakeEngine, "execs" | "containers">) {
+/** What the core has no need of: as a test says, else as plain as can be. */
+function streams(engine: Pick<FakeEngine, "execs" | "containers" | "reach">) {
+  const { execs, containers } = engine;
   const unused = () => {
     throw runtimeErrors.refused({ detail: "The fake engine has none." });
   };
-  return {
+  const plain: Reach & Pick<Runtime, "events"> = {
     exec: async (id, { command }) => {
       if (containers.get(id)?.state !== "running") throw runtimeErrors.conflict();
       execs.push([...command]);
@@ -235,17 +252,26 @@ function streams({ execs, containers }: Pick<FakeEngine, "execs" | "containers">
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
       yield* [];
     },
-  } satisfies Partial<Runtime>;
+  };
+  const either = (name: keyof Reach) => {
+    const call = (...given: unknown[]) =>
+      ((engine.reach[name] ?? plain[name]) as (...given: unknown[]) => unknown)(...given);
+    return [name, call];
+  };
+  return Object.fromEntries((Object.keys(plain) as (keyof Reach)[]).map(either)) as typeof plain;
 }
 
 /** The service over an engine in memory, for whichever server it is started in. */
 export function fakeLeases(clock: () => Pick<Clock, "nowMs"> = () => systemClock) {
   const engine = fakeEngine(clock);
-  const service = leasesService({ open: () => engine.runtime });
+  return { engine, ...watched(leasesService({ open: () => engine.runtime })) };
+}
+
+/** The service, and what it has made of its deps. */
+export function watched(service: Service<LeasesDeps>) {
   const start = service.start as NonNullable<typeof service.start>;
   let started: LeasesDeps | null = null;
   return {
-    engine,
     service: {
       ...service,
       start: async (given: KernelDeps) => {

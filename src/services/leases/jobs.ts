@@ -1,6 +1,8 @@
 import { isoOf } from "#kernel/clock.ts";
 import type { JobCatalogue } from "#kernel/jobs/types.ts";
 import { createTenants } from "#kernel/tenancy/tenants.ts";
+import { chaosTask } from "./jobs/chaos.ts";
+import { demoTask } from "./jobs/demo.ts";
 import { forgetLeases } from "./store/leases.ts";
 import type { LeasesDeps } from "./types.ts";
 
@@ -31,8 +33,11 @@ export const leasesJobs: JobCatalogue<LeasesDeps> = {
         }
       },
     },
+    "leases.chaos": chaosTask,
+    "leases.demo": demoTask,
   },
   cron: [
+    { task: "leases.chaos", every: "* * * * *" },
     { task: "leases.reconcile", every: "* * * * *" },
     { task: "leases.forget", every: "47 * * * *" },
   ],

@@ -14,7 +14,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
     const ended = (await admin.get(`/leases/${id}`)).body;
     assert.equal(ended.state, "ended", JSON.stringify(ended));
     assert.equal(ended.terminationReason, "expired");
-    assert.equal(ended.expiresAt, "2026-01-01T00:05:00.000Z");
+    assert.equal(ended.expiresAt, "2026-01-01T00:05:00.000000Z");
     assert.equal(engine.containers.size, 0);
     const told = (await events()).map(({ type }) => type);
     assert.deepEqual(told, [
@@ -101,10 +101,14 @@ test("a lease can be renewed until its hard cap, and never once it is over", asy
   await pass(200);
   const renewed = await admin.post(`/leases/${id}/renew`, { ttlSeconds: 300 });
   assert.equal(renewed.status, 200, renewed.text);
-  assert.equal(renewed.body.expiresAt, "2026-01-01T00:08:20.000Z");
+  assert.equal(renewed.body.expiresAt, "2026-01-01T00:08:20.000000Z");
   await pass(200);
   const capped = await admin.post(`/leases/${id}/renew`);
-  assert.equal(capped.body.expiresAt, "2026-01-01T00:10:00.000Z", "the TTL of before, and the cap");
+  assert.equal(
+    capped.body.expiresAt,
+    "2026-01-01T00:10:00.000000Z",
+    "the TTL of before, and the cap",
+  );
   const expiry = await admin.get(`/leases/${id}/expiry`);
   assert.equal(expiry.body.reason, "hard_cap");
   await pass(200);

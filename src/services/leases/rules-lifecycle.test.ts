@@ -97,8 +97,9 @@ const answers: Readonly<Record<LeaseState, Partial<Record<Ask, string>>>> = {
     snapshot: "yes",
     use: "yes",
     logs: "yes",
+    stats: "yes",
   },
-  paused: { resume: "yes", snapshot: "yes", logs: "yes" },
+  paused: { resume: "yes", snapshot: "yes", logs: "yes", stats: "yes" },
   stopping: {},
   ended: {},
   failed: {},
@@ -265,4 +266,25 @@ test("what a container is found like says what follows, and until when it is pai
   assert.equal(kinds("running", "paused"), "should_run");
   assert.equal(kinds("paused", "paused"), "as_expected");
   assert.equal(kinds("paused", "running"), "should_be_paused");
+});
+
+// Guards against a restart after the end, and money for time that nobody was to be given.
+test("a container that outlived its lease unseen is neither restarted nor paid for", () => {
+  const end = startMs + 300 * second;
+  const long = end + 3_600 * second;
+  const running = leaseIn("running", { seenAtMs: end + 60 * second });
+  const gone = rule.observe(running, null, long);
+  assert.deepEqual(gone.kind === "over" && [gone.ending.reason, gone.ending.atMs], [
+    "expired",
+    end,
+  ]);
+  const exitedAt = new Date(end - second).toISOString();
+  const dead = { ...container, state: "exited", exitCode: 2, exitedAt } as const;
+  const died = rule.observe(running, dead, long);
+  assert.deepEqual(died.kind === "over" && [died.ending.reason, died.ending.atMs], [
+    "crashed",
+    end - second,
+  ]);
+  const { lease } = rule.stop(running, { reason: "expired", atMs: end }, long);
+  assert.equal(lease.endsAtMs, end);
 });

@@ -153,6 +153,7 @@ test("a tenant's settings stand in the place of the variables, each of them", ()
       allowed_images: "debian",
       docker_host: "tcp://10.0.0.9:2376",
       kubeconfig: "/etc/kube.conf",
+      warm_platform_templates: true,
     };
     const set = limitsOf(config, { [name]: values[name] ?? 7 });
     assert.notDeepEqual(set, usual, name);

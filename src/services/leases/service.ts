@@ -1,11 +1,15 @@
 import { createTenants } from "#kernel/tenancy/tenants.ts";
 import { defineService, type KernelDeps, type Service } from "#kernel/service.ts";
+import type { SettingCatalogue } from "#kernel/settings.ts";
+import { lookAtPools } from "./changes/warm.ts";
+import { leasesDemo } from "./demo/today.ts";
 import { createEngine } from "./engine/engine.ts";
 import { leasesFaultPoints } from "./engine/fault-points.ts";
 import { createFleet, type OpenRuntime } from "./engine/fleet.ts";
 import { createHub } from "./engine/hub.ts";
 import { createGauges } from "./engine/metrics.ts";
 import { openerOf, runtimeVariables } from "./engine/open.ts";
+import { createTerminals } from "./engine/terminals.ts";
 import { leasesErrors } from "./errors.ts";
 import { leasesEvents } from "./events.ts";
 import { leasesJobs } from "./jobs.ts";
@@ -13,10 +17,17 @@ import { leasesPermissions } from "./permissions.ts";
 import { leasesRoutes } from "./routes.ts";
 import { leasesConfigOf } from "./rules/config.ts";
 import { leasesSettings } from "./rules/settings.ts";
+import { runtimeErrors } from "./runtimes/errors.ts";
 import { installationId } from "./store/due.ts";
 import type { LeasesDeps } from "./types.ts";
 
 const installIdBytes = 5;
+
+const settings: SettingCatalogue = {
+  ...leasesSettings,
+  // What is so chosen is seen at once, not only within a minute.
+  warm_platform_templates: { ...leasesSettings.warm_platform_templates, changed: lookAtPools },
+};
 
 /** Given in place of the real runtimes, for tests of what stands on them. */
 export interface Overrides {
@@ -28,7 +39,7 @@ export const leasesService = (overrides: Overrides = {}): Service<LeasesDeps> =>
   defineService<LeasesDeps>({
     name: "leases",
     permissions: leasesPermissions,
-    errors: leasesErrors,
+    errors: { ...leasesErrors, ...runtimeErrors },
     events: leasesEvents,
     routes: leasesRoutes,
     areas: {
@@ -38,8 +49,9 @@ export const leasesService = (overrides: Overrides = {}): Service<LeasesDeps> =>
     jobs: leasesJobs,
     faultPoints: leasesFaultPoints,
     variables: ["LEASES_", "DOCKER_HOST", "KUBECONFIG"],
-    settings: leasesSettings,
+    settings,
     migrations: new URL("./migrations/", import.meta.url),
+    demo: leasesDemo,
     start: (deps) => start(deps, overrides),
   });
 
@@ -53,6 +65,8 @@ async function start(deps: KernelDeps, overrides: Overrides) {
   const open = overrides.open ?? openerOf({ ...deps, leases: told, installId });
   const fleet = createFleet({ open, leases: told, env: config.env, clock });
   const hub = createHub();
+  const terminals = createTerminals(deps);
+  const gauges = createGauges(metrics, db, clock);
   const engine = createEngine({
     ...deps,
     leases: told,
@@ -60,7 +74,7 @@ async function start(deps: KernelDeps, overrides: Overrides) {
     publicUrl: config.publicUrl,
     installId,
     fleet,
-    gauges: createGauges(metrics, db, clock),
+    gauges,
     onChange: (id) => hub.tell(id),
   });
   if (config.role !== "api") {
@@ -71,8 +85,9 @@ async function start(deps: KernelDeps, overrides: Overrides) {
     });
   }
   return {
-    deps: { ...deps, leases: told, installId, fleet, engine, hub },
+    deps: { ...deps, leases: told, installId, fleet, engine, hub, terminals, gauges },
     async stop() {
+      await terminals.stop();
       await engine.stop();
       await fleet.close();
     },

@@ -70,6 +70,29 @@ test("an ending lease waits for the snapshot that is being taken of it", async (
   assert.equal((await admin.get(`/leases/${id}`)).body.state, "ended");
 });
 
+// Guards against a snapshot of another container than the one that was there when it was asked for.
+test("a restart waits for the snapshot that is being taken of the old container", async (t) => {
+  const { admin, engine, settle, pass } = await startLeases(t);
+  await makeWritable(admin);
+  const { id } = await makeLease(admin, writable);
+  const old = engine.of(id)?.id;
+  const gate = Promise.withResolvers<void>();
+  engine.meddle = (call, when) =>
+    call === "snapshot" && when === "before" ? gate.promise : undefined;
+  const asked = await admin.post(`/leases/${id}/snapshots`);
+  assert.equal((await admin.post(`/leases/${id}/restart`)).status, 202);
+  for (let turn = 0; turn < 50; turn += 1) await new Promise((go) => setImmediate(go));
+  assert.equal((await admin.get(`/leases/${id}`)).body.state, "starting");
+  assert.deepEqual([...engine.containers.keys()], [old], "it is kept until that is done");
+  gate.resolve();
+  await settle();
+  await pass(1);
+  assert.equal((await admin.get(`/snapshots/${asked.body.id}`)).body.state, "ready");
+  assert.ok(engine.calls.includes(`snapshot ${old}`), engine.calls.join(", "));
+  const { body } = await admin.get(`/leases/${id}`);
+  assert.deepEqual([body.state, body.generation], ["running", 2]);
+});
+
 // Guards against a failed snapshot that holds its quota, or that can't be got rid of.
 test("a snapshot that can't be taken says why and gives its quota back", async (t) => {
   const { admin, engine, settle } = await startLeases(t, { env: { LEASES_QUOTA_SNAPSHOTS: "1" } });

@@ -1,9 +1,12 @@
+import type { WebSocketConnection } from "#kernel/http/types.ts";
 import type { KernelDeps } from "#kernel/service.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
+import type { Gauges } from "./engine/metrics.ts";
 import type { DriftKind } from "./rules/drift.ts";
 import type { LeasesConfig, Limits } from "./rules/config.ts";
 import type { Lease } from "./rules/lease.ts";
-import type { Runtime, RuntimeInfo } from "./runtimes/types.ts";
+import type { TerminalSize } from "./rules/terminal.ts";
+import type { Runtime, RuntimeInfo, Terminal } from "./runtimes/types.ts";
 
 /** What decides where a new lease's container comes from. */
 export type RuntimeWish = Pick<Limits, "runtime" | "dockerHost" | "kubeconfig">;
@@ -56,6 +59,8 @@ export interface FoundDrift {
   readonly containerName: string | null;
   readonly detail: string;
   readonly runtime: Runtime | null;
+  /** What is kept on an engine for nobody. */
+  readonly image?: string;
 }
 
 export interface DriftReport {
@@ -74,6 +79,44 @@ export interface Hub {
   next(id: string, signal: AbortSignal): Promise<void>;
 }
 
+/** Who opened a terminal: nobody else reaches it again. */
+export interface TerminalOwner {
+  readonly tenantId: string;
+  readonly leaseId: string;
+  readonly callerId: string;
+}
+
+/** A program at a terminal, which outlives the connections to it. */
+export interface LiveTerminal {
+  readonly id: string;
+  /**
+   * Shows everything from `position` on, and lets the client type, until another one takes over.
+   * Resolves when the connection is over. To be called in the turn in which it was accepted.
+   */
+  attach(connection: WebSocketConnection, position: number): Promise<void>;
+  resize(size: TerminalSize): void;
+  shownBytes(): number;
+  /** Ends the program; how it ended can be heard for a moment. */
+  kill(): Promise<void>;
+  /** The same, and nobody can come back to it. */
+  drop(): Promise<void>;
+  /** Resolves when the program has ended. */
+  readonly ended: Promise<void>;
+  /** Resolves when nobody can come back to it any more. */
+  readonly over: Promise<void>;
+}
+
+/** The terminals of a process; see engine/terminals.ts. */
+export interface Terminals {
+  /** Holds what `open` opens. */
+  begin(owner: TerminalOwner, open: () => Promise<Terminal>): Promise<LiveTerminal>;
+  /** Throws `terminal_gone` and `terminal_elsewhere`. */
+  find(id: string, owner: TerminalOwner): LiveTerminal;
+  count(): number;
+  /** Kills all of their programs. */
+  stop(): Promise<void>;
+}
+
 /** What the routes and jobs of this service work with. */
 export interface LeasesDeps extends KernelDeps {
   readonly leases: LeasesConfig;
@@ -81,4 +124,6 @@ export interface LeasesDeps extends KernelDeps {
   readonly fleet: Fleet;
   readonly engine: Engine;
   readonly hub: Hub;
+  readonly terminals: Terminals;
+  readonly gauges: Gauges;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeLease, makeWritable, refusal, startLeases } from "./fixture.ts";
+import { runtimeErrors } from "./runtimes/errors.ts";
 
 /** 1 CPU and 1 GB for an hour cost 3.60 + 0.36: a tenth of a penny and a hundredth a second. */
 const env = { LEASES_PRICES: "*=360:36:0,debian=720:0:25" };
@@ -46,7 +47,6 @@ test("what a lease costs is exact through pauses, restarts and its expiry", asyn
 // Guards against a lease that costs something although nobody ever had it.
 test("a lease that failed is free, its flat price too", async (t) => {
   const { admin, engine, settle } = await startLeases(t, { env });
-  const { runtimeErrors } = await import("./runtimes/errors.ts");
   engine.meddle = (call) => {
     if (call === "create") throw runtimeErrors.image_missing({ detail: "There is no such image." });
   };
@@ -166,6 +166,56 @@ test("when the month's budget is spent, what runs ends as of that moment", async
   assert.equal(refused.body.code, "ERR_LEASES_QUOTA_EXCEEDED");
   assert.deepEqual([refused.body.limit, refused.body.allowed], ["spendMinor", 20]);
   assert.equal((await events()).filter(({ type }) => type === "lease.ended").length, 2);
+});
+
+// Guards against money for a container that died while no server was there to see it, and against
+// time for nothing where it lived.
+test("what died unseen is paid for until it died, what lived until its end", async (t) => {
+  const { admin, engine, clock, pass, settle } = await startLeases(t, { env });
+  const leased = async () => (await makeLease(admin, { ...size, maxRestarts: 0 })).id as string;
+  const [dead, alive, unknown] = [await leased(), await leased(), await leased()];
+  const cost = async (id: string) => {
+    const { body } = await admin.get("/leases/usage?groupBy=lease");
+    const line = body.items.find(({ group }: { group: string }) => group === id);
+    return Number(line.costMicros) / perSecond;
+  };
+  await pass(0);
+  clock.advance(200_000);
+  engine.die(engine.of(dead)?.id as string, { exitCode: 1 });
+  clock.advance(400_000);
+  const { inspect } = engine.runtime;
+  const container = engine.of(unknown)?.id;
+  Object.assign(engine.runtime, {
+    inspect: async (id: string) => {
+      if (id === container) throw runtimeErrors.unavailable();
+      return inspect(id);
+    },
+  });
+  await settle();
+  Object.assign(engine.runtime, { inspect });
+  await pass(30);
+  assert.deepEqual([await cost(dead), await cost(alive), await cost(unknown)], [200, 600, 0]);
+  const reasons = [dead, alive, unknown].map(async (id) => {
+    const { body } = await admin.get(`/leases/${id}`);
+    return [body.state, body.terminationReason];
+  });
+  assert.deepEqual(await Promise.all(reasons), [
+    ["ended", "crashed"],
+    ["ended", "expired"],
+    ["ended", "expired"],
+  ]);
+});
+
+// Guards against a budget that holds only for what is leased after it was set.
+test("a budget that is set while leases run ends those too", async (t) => {
+  const { admin, pass, limit, deps } = await startLeases(t, { env });
+  const { id } = await makeLease(admin, size);
+  await pass(120);
+  await limit({ "leases.quota_spend_minor": 5 });
+  await deps.engine.reconcile(new AbortController().signal);
+  await pass(1);
+  const { body } = await admin.get(`/leases/${id}`);
+  assert.deepEqual([body.state, body.terminationReason], ["ended", "budget"]);
 });
 
 // Guards against a user's budget that ends the leases of others, or of none.

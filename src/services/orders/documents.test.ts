@@ -105,6 +105,28 @@ for (const isolation of ["shared", "dedicated"] as const) {
     assert.equal((await user.get(`/products/${fine.id}/label.pdf`)).status, 200);
   });
 
+  // Guards against paper that says "�" where a name or an ingredient should stand.
+  test(`${isolation}: what can't be printed is refused by its characters`, async (t) => {
+    const { admin } = await startOrders(t, isolation);
+    const shop = await makeShop(admin);
+    const tea = await makeProduct(admin, { title: "Tea 茶", ingredients: "Tea" });
+    const label = await admin.get(`/products/${tea.id}/label.pdf`);
+    assert.equal(refusal(label), "409 ERR_ORDERS_UNPRINTABLE");
+    assert.deepEqual(label.body.characters, ["茶"]);
+    const order = await makeOrder(admin, shop, [[tea, 1]], { customerName: "Ann \u{1f338}" });
+    const path = `/orders/${order.id}/invoice.pdf`;
+    const refused = await admin.get(path);
+    assert.equal(refusal(refused), "409 ERR_ORDERS_UNPRINTABLE");
+    assert.deepEqual(refused.body.characters, ["\u{1f338}", "茶"]);
+    const marked = await admin.get(`${path}?substitute=true`);
+    assert.equal(marked.status, 200, marked.text);
+    const { lines } = await readPdf(marked.bytes);
+    assert.ok(
+      lines.some((line) => line.includes("Ann \ufffd")),
+      lines.join("\n"),
+    );
+  });
+
   // Guards against an invoice of other figures than the order's, or for eyes that may not see it.
   test(`${isolation}: an order's invoice follows its state`, async (t) => {
     const { admin, user, stranger, nobody } = await startOrders(t, isolation);

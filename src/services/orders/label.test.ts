@@ -187,13 +187,21 @@ test("text is as large as it can be, and shrinks before it goes on to a second l
   assert.ok(short.size >= 10);
 });
 
-// Guards against characters that vanish, and against a reader who finds other ones than were set.
-test("Latin, Greek and Cyrillic are set as they are; what the font lacks is marked", async () => {
+// Guards against characters that vanish, and against ingredients that nobody can read.
+test("Latin, Greek and Cyrillic are set as they are; what the font lacks is refused", async () => {
   const ingredients = "Żurek ½ ñandú, Ελληνική φέτα, борщ Їжа, Øl — “fin” £ € ﬁ µ ạ ệ ş";
   const { lines } = await printed({ ingredients, allergens: ["milk"] });
   assert.ok(squeezed(lines.join("")).includes(squeezed(ingredients)), lines.join("\n"));
-  const lacking = await printed({ ingredients: "ผัด 中文 \u{1f95c}\ufe0f, שום", allergens: [] });
-  assert.match(lacking.lines[1] ?? "", /Ingredients: \ufffd{3} \ufffd\ufffd \ufffd, \ufffd{3}/);
+  const unread = { ingredients: "ผัด 中文中 \u{1f95c}\ufe0f, שום", allergens: [] };
+  await assert.rejects(printed(unread), (error: Problem) => {
+    assert.equal(error.code, "ERR_ORDERS_UNPRINTABLE");
+    assert.deepEqual(error.options.extensions?.characters, [..."ผัด中文\u{1f95c}שום"]);
+    assert.match(error.message, /lacks "ผ", .*: it has Latin, Greek and Cyrillic/);
+    return true;
+  });
+  await assert.rejects(printed({ title: "茶" }), { code: "ERR_ORDERS_UNPRINTABLE" });
+  const seller = { ...deli, name: "王 Deli" };
+  await assert.rejects(printed({}, { shop: seller }), { code: "ERR_ORDERS_UNPRINTABLE" });
 });
 
 // Guards against a name so long that the ingredients are printed across the seller's address.

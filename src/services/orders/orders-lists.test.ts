@@ -9,6 +9,8 @@ import {
   refusal,
   startOrders,
 } from "./fixture.ts";
+import { both } from "./fixtures/both.ts";
+import { searchOrders } from "./store/search.ts";
 
 const minuteMs = 60_000;
 
@@ -156,3 +158,30 @@ for (const isolation of ["shared", "dedicated"] as const) {
     );
   });
 }
+
+// Guards against a search that takes seconds among many orders, and one that stops before its end.
+both("a search looks through so many orders at once, and goes on", async (t, isolation) => {
+  const { admin, db, tenant } = await startOrders(t, isolation);
+  const shop = await makeShop(admin);
+  const product = await makeProduct(admin);
+  const names = ["Ada", "Bob", "Bob", "Adam", "Bob", "Bob", "Bob", "ada"];
+  for (const customerName of names) await makeOrder(admin, shop, [[product, 1]], { customerName });
+  const page = (q: string, cursor?: string, limit = 20) =>
+    searchOrders(db, tenant, { q, limit, ...(cursor && { cursor }) }, null, 3);
+  const pages: (string | null)[][] = [];
+  for (let cursor: string | null | undefined; cursor !== null; ) {
+    const { items, nextCursor } = await page("ADA", cursor);
+    pages.push(items.map(({ customerName }) => customerName));
+    cursor = nextCursor;
+  }
+  assert.deepEqual(pages, [["ada"], ["Adam"], ["Ada"]]);
+  // A page that is full goes on behind its last item, and not behind what was looked at.
+  const first = await page("bob", undefined, 1);
+  const second = await page("bob", first.nextCursor as string, 1);
+  assert.deepEqual([first.items.length, second.items.length], [1, 1]);
+  assert.notEqual(first.items[0]?.id, second.items[0]?.id);
+  // One request of the API looks through all of few orders.
+  const { body } = await admin.get("/orders?q=ada");
+  assert.deepEqual([body.items.length, body.nextCursor], [3, null]);
+  assert.deepEqual((await admin.get("/orders?q=nobody")).body, { items: [], nextCursor: null });
+});

@@ -226,9 +226,9 @@ test("a number is the day in UTC and five letters that nobody misreads", () => {
 // Guards against a range of time that misses what was made at its edges.
 test("an id tells its moment, and the first id of a moment sorts before all of it", () => {
   const id = "019b76da-a87b-7fff-bfff-ffffffffffff";
-  assert.equal(createdAtOf(id), "2026-01-01T00:00:00.123Z");
-  assert.equal(createdAtOf("019b76da-a800-7000-8000-000000000000"), "2026-01-01T00:00:00Z");
-  assert.ok(firstIdOf("2026-01-01T00:00:00.123Z", "query/from") <= id);
+  assert.equal(createdAtOf(id), "2026-01-01T00:00:00.123000Z");
+  assert.equal(createdAtOf("019b76da-a800-7000-8000-000000000000"), "2026-01-01T00:00:00.000000Z");
+  assert.ok(firstIdOf("2026-01-01T00:00:00.123000Z", "query/from") <= id);
   assert.ok(firstIdOf("2026-01-01T00:00:00.124Z", "query/to") > id);
   assert.equal(firstIdOf("1960-01-01T00:00:00Z", "query/from").slice(0, 8), "00000000");
   assert.equal(

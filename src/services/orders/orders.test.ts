@@ -123,7 +123,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
     }
     const done = (await user.get(path)).body;
     assert.deepEqual([done.allowedTransitions, done.createdAt], [[], createdAt]);
-    assert.equal(done.updatedAt, "2026-01-01T00:05:00Z");
+    assert.equal(done.updatedAt, "2026-01-01T00:05:00.000000Z");
 
     const ledger = (await admin.get(`/transactions?orderId=${id}`)).body.items;
     const entryId = ledger[0].id;
@@ -137,8 +137,8 @@ for (const isolation of ["shared", "dedicated"] as const) {
         orderId: id,
         reference: number,
         version: 1,
-        createdAt: "2026-01-01T00:05:00Z",
-        updatedAt: "2026-01-01T00:05:00Z",
+        createdAt: "2026-01-01T00:05:00.000000Z",
+        updatedAt: "2026-01-01T00:05:00.000000Z",
       },
     ]);
 
@@ -211,6 +211,7 @@ for (const isolation of ["shared", "dedicated"] as const) {
       notes: "No bag",
       version: 2,
       updatedAt: noted.body.updatedAt,
+      obstacles: noted.body.obstacles,
     });
     // Items that are sent anew get today's prices; a new customer brings its own address.
     const bob = await makeCustomer(admin, { name: "Bob", phone: "2" });

@@ -175,7 +175,7 @@ both("an item that is refused says why, and the others are applied", async (t, i
     "refused 422 ERR_ORDERS_SYNC_UNKNOWN_KEY /items/4/data/shopId",
     "refused 422 ERR_ORDERS_BAD_QUANTITY /items/5/data/items/0/quantity",
     "refused 422 ERR_ORDERS_TOTALS_ARE_COMPUTED /items/6/data/totalMinor",
-    "refused 422 ERR_REQUEST_INVALID /items/7/data/state",
+    "refused 422 ERR_ORDERS_SYNC_BAD_STATE /items/7/data/state",
   ]);
   assert.ok(results.slice(8).every(({ outcome }) => outcome === "applied"));
   const { orders, receipts } = await traces(house);
@@ -216,6 +216,57 @@ both("the server's price holds, and another one of the till is told", async (t, 
   assert.deepEqual([order?.resource?.totalMinor, order?.priceDifferences], [1100, differences]);
   const [again] = await send(admin, [dear]);
   assert.deepEqual([again?.outcome, again?.priceDifferences], ["unchanged", differences]);
+});
+
+// Guards against a till that is told all is well while its customer's cancellation goes nowhere.
+both("a state moves the order where that is legal, and is a conflict where not", async (t, iso) => {
+  const house = await startOrders(t, iso);
+  const { admin, user } = house;
+  await send(admin, offline);
+  const move = (baseVersion: number, state: unknown, key = "o-1") =>
+    ({ type: "order", key, baseVersion, data: { state } }) as const;
+  const one = async (caller: typeof admin, item: ReturnType<typeof move>) => {
+    const [result] = await send(caller, [item]);
+    assert.ok(result);
+    return result;
+  };
+  // An unknown state changes nothing, and is no "unchanged" either.
+  for (const state of ["shipped", "CANCELLED", "", 7, null]) {
+    const expected = "refused 422 ERR_ORDERS_SYNC_BAD_STATE /items/0/data/state";
+    assert.equal(told(await one(admin, move(2, state))), expected, String(state));
+  }
+  const before = await traces(house);
+  const ahead = await one(admin, move(2, "ready"));
+  assert.deepEqual(
+    [ahead.outcome, ahead.version, ahead.problem?.code, ahead.resource?.state],
+    ["conflict", 2, "ERR_ORDERS_ILLEGAL_TRANSITION", "pending"],
+  );
+  const { state, allowed } = ahead.problem as Record<string, unknown>;
+  assert.deepEqual([state, allowed], ["pending", ["confirm", "cancel"]]);
+  assert.equal((await one(admin, move(2, "draft"))).outcome, "conflict");
+  assert.equal(told(await one(admin, move(1, "cancelled"))), "conflict 2");
+  assert.equal(told(await one(admin, move(2, "pending"))), "unchanged 2");
+  assert.deepEqual(await traces(house), before);
+
+  assert.equal(told(await one(admin, move(2, "confirmed"))), "applied 3");
+  assert.equal(told(await one(admin, move(3, "pending"))), "unchanged 3");
+  const cancelled = await one(admin, move(3, "cancelled"));
+  assert.deepEqual(
+    [told(cancelled), cancelled.resource?.state, cancelled.resource?.allowedTransitions],
+    ["applied 4", "cancelled", []],
+  );
+  // The same change is known again; for another till the order is as it wants it.
+  assert.equal(told(await one(admin, move(3, "cancelled"))), "unchanged 4");
+  assert.equal(told(await one(admin, move(4, "cancelled"))), "unchanged 4");
+  assert.equal((await one(admin, move(4, "pending"))).outcome, "conflict");
+  assert.equal((await house.events()).at(-1)?.type, "order.cancelled");
+
+  // A user takes back its own, and moves nothing that it may not move.
+  const [mine] = await send(user, [{ ...lunch, key: "o-2" }]);
+  assert.equal(mine?.outcome, "applied");
+  const confirmed = await one(user, move(2, "confirmed", "o-2"));
+  assert.equal(told(confirmed), "refused 403 ERR_ACCESS_FORBIDDEN");
+  assert.equal(told(await one(user, move(2, "cancelled", "o-2"))), "applied 3");
 });
 
 // Guards against an order that is changed after it was handed over, and against a lost hand-over.

@@ -91,13 +91,18 @@ test("the handshake gives the challenge back to whoever knows the token", async 
   const shown = await as().get(handshake(verifyToken));
   assert.deepEqual([shown.status, shown.text], [200, "1158201444"]);
   assert.match(shown.headers["content-type"] ?? "", /^text\/plain/);
-  const unverified = "401 ERR_ORDERS_WHATSAPP_UNVERIFIED";
-  assert.equal(refusal(await as().get(handshake("another"))), unverified);
-  assert.equal(refusal(await as().get(handshake(appSecret))), unverified);
+  const wrong = "403 ERR_ORDERS_WHATSAPP_WRONG_TOKEN";
+  assert.equal(refusal(await as().get(handshake("another"))), wrong);
+  assert.equal(refusal(await as().get(handshake(appSecret))), wrong);
   const other = handshake(verifyToken).replace("subscribe", "unsubscribe");
-  assert.equal(refusal(await as().get(other)), unverified);
+  assert.equal(refusal(await as().get(other)), wrong);
   assert.equal((await as().get(handshake(verifyToken, "<b>"))).status, 422);
   assert.equal((await as().get("/webhooks/whatsapp")).status, 422);
+  const { paths } = (await as().get("/openapi.json")).body;
+  const statuses = (method: string) =>
+    Object.keys(paths["/api/v1/webhooks/whatsapp"][method].responses);
+  for (const status of ["200", "403", "404"]) assert.ok(statuses("get").includes(status), status);
+  for (const status of ["200", "401", "404"]) assert.ok(statuses("post").includes(status), status);
 });
 
 // Guards against a door that stands open, or that shows itself, where nobody has asked for it.

@@ -68,6 +68,27 @@ test("what is not known is asked back with what is most like it", () => {
   assert.match(told(Array(60).fill("1 scotch egg").join(" and ")), /too long$/);
 });
 
+// Guards against a question that can't be answered: which of two things of one name is meant.
+test("products of one title are told apart by SKU, in a way that can be sent back", () => {
+  const twins: Offered[] = [
+    { id: "1", sku: "FLAT", title: "Flat White" },
+    { id: "2", sku: "FLAT-L", title: "flat white" },
+    { id: "3", sku: "TEA", title: "Tea" },
+  ];
+  const near = (text: string) => understandText(text, twins).unknown[0]?.near;
+  assert.deepEqual(near("2 flat white"), ["Flat White (FLAT)", "flat white (FLAT-L)"]);
+  assert.deepEqual(near("2 flt white"), ["Flat White (FLAT)", "flat white (FLAT-L)"]);
+  assert.deepEqual(near("1 teaa"), ["Tea"]);
+  for (const [text, id] of [
+    ["2 x Flat White (FLAT)", "1"],
+    ["flat white (FLAT-L)", "2"],
+    ["2 flat-l", "2"],
+  ] as const) {
+    const { lines, unknown } = understandText(text, twins);
+    assert.deepEqual([lines.map(({ product }) => product.id), unknown], [[id], []], text);
+  }
+});
+
 // Guards against a message that keeps the server busy: reading takes time in step with the text.
 test("hostile texts are read in bounded time", () => {
   const many = Array.from({ length: 2_000 }, (_, at) => ({

@@ -14,8 +14,11 @@ export interface AccessRequest {
   readonly id: string;
   readonly caller: Caller;
   readonly permission: string;
-  /** `use` for whatever changes or reaches the container, `logs` for reading what it wrote. */
-  readonly ask: Extract<Ask, "use" | "logs">;
+  /**
+   * `use` for whatever changes or reaches the container, `logs` for reading what it wrote, `stats`
+   * for what it uses.
+   */
+  readonly ask: Extract<Ask, "use" | "logs" | "stats">;
 }
 
 /** A lease's container, for who may reach it. */
@@ -39,7 +42,7 @@ export async function openLease(
   if (!read) throw requestErrors.not_found();
   const { lease, nowMs } = read;
   // What an ending lease wrote can be read as long as its container is there.
-  if (ask === "use" || lease.state !== "stopping") assertAsk(lease, ask, nowMs);
+  if (ask !== "logs" || lease.state !== "stopping") assertAsk(lease, ask, nowMs);
   if (lease.containerId === null) {
     throw requestErrors.unavailable({ detail: "The lease has no container yet." });
   }

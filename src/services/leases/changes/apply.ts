@@ -1,4 +1,5 @@
 import { audit } from "#kernel/audit/audit.ts";
+import { isoOf } from "#kernel/clock.ts";
 import type { Statement, Tx } from "#kernel/db/types.ts";
 import { requestErrors } from "#kernel/errors.ts";
 import { emit } from "#kernel/events/emit.ts";
@@ -36,7 +37,7 @@ const auditedOf = (lease: Lease) => ({
   state: lease.state,
   version: lease.version,
   generation: lease.generation,
-  endsAt: new Date(lease.endsAtMs).toISOString(),
+  endsAt: isoOf(lease.endsAtMs),
   ...(lease.reason !== null && { reason: lease.reason }),
   ...(lease.message !== null && { message: lease.message }),
 });

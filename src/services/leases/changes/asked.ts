@@ -1,6 +1,6 @@
 import type { Clock } from "#kernel/clock.ts";
 import type { Tx } from "#kernel/db/types.ts";
-import { current } from "#kernel/http/etag.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { leasesErrors } from "../errors.ts";
 import { type Caller, ownerLimit } from "../rules/callers.ts";
 import { overdue } from "../rules/deadlines.ts";
@@ -15,7 +15,7 @@ export interface Asked {
   readonly clock: Clock;
   readonly caller: Caller;
   readonly permission: string;
-  readonly version?: number | null;
+  readonly version?: Expected;
 }
 
 /**

@@ -1,28 +1,27 @@
 import { audit } from "#kernel/audit/audit.ts";
 import { isoOf } from "#kernel/clock.ts";
-import type { Statement, Tx } from "#kernel/db/types.ts";
+import type { Tx } from "#kernel/db/types.ts";
 import { leasesErrors } from "../errors.ts";
 import { type Caller, ownerLimit } from "../rules/callers.ts";
+import { baseOfSnapshot, baseOfTemplate } from "../rules/bases.ts";
 import type { Limits } from "../rules/config.ts";
 import { endsAtMs } from "../rules/deadlines.ts";
-import { allowedImage } from "../rules/images.ts";
 import type { Lease, LeaseTerms } from "../rules/lease.ts";
 import { startSeconds } from "../rules/moves.ts";
-import { assertQuota, monthStartMs, type QuotaUse, shareOf } from "../rules/quota.ts";
 import { agree, assertEnvironment, type Base, type WantedLease } from "../rules/request.ts";
 import type { StoredSnapshot } from "../rules/snapshots.ts";
+import { type StoredWarm, warmShare } from "../rules/warm.ts";
 import type { NewLease, RestoredLease } from "../schemas/leases.ts";
-import type { Template } from "../schemas/templates.ts";
 import { setDue, setDueBy } from "../store/due.ts";
 import { insertLease } from "../store/leases.ts";
 import { nowMsIn, selectNow } from "../store/moment.ts";
-import { selectStarts, takeShare, wholeTenant } from "../store/quota.ts";
 import { lockSnapshot } from "../store/snapshots.ts";
 import { findTemplate } from "../store/templates.ts";
-import { selectSpent } from "../store/usage.ts";
 import type { Chosen, LeasesDeps } from "../types.ts";
 import { leaseResource, tellLease } from "./apply.ts";
 import { readLimits } from "./limits.ts";
+import { hasBudget, takeQuota } from "./quota.ts";
+import { claimWarm, refill } from "./warm.ts";
 
 /** A lease that was just asked for, as of a moment. */
 export interface Made {
@@ -38,9 +37,10 @@ export interface Made {
 export async function createLease(tx: Tx, deps: LeasesDeps, wanted: NewLease): Promise<Made> {
   const limits = await readLimits(tx, deps);
   const { template } = wanted;
-  const base = template === undefined ? null : await baseOfTemplate(tx, template, limits);
+  const found = template === undefined ? null : await findBase(tx, template, limits);
+  const { base, isPooled } = found ?? { base: null, isPooled: false };
   const chosen = await deps.fleet.choose(limits);
-  return make(tx, deps, { wanted, base, limits, chosen });
+  return make(tx, deps, { wanted, base, isPooled, limits, chosen });
 }
 
 /**
@@ -68,10 +68,14 @@ export async function restoreLease(
       detail: `It was taken on ${there}, and new leases are made on ${name}.`,
     });
   }
-  return make(tx, deps, { wanted, base, limits, chosen });
+  return make(tx, deps, { wanted, base, isPooled: false, limits, chosen });
 }
 
-async function baseOfTemplate(tx: Tx, nameOrId: string, limits: Limits): Promise<Base> {
+async function findBase(
+  tx: Tx,
+  nameOrId: string,
+  limits: Limits,
+): Promise<{ base: Base; isPooled: boolean }> {
   const template = await findTemplate(tx, nameOrId);
   const errors = (message: string) => [{ path: "/template", message }];
   if (!template) {
@@ -86,43 +90,8 @@ async function baseOfTemplate(tx: Tx, nameOrId: string, limits: Limits): Promise
       errors: errors("is retired"),
     });
   }
-  return { ...baseOf(template), image: imageOf(template, limits) };
-}
-
-/** What the tenant may lease may have changed since its template was made. */
-function imageOf({ scope, image, name }: Template, { allowedImages }: Limits): string {
-  const allowed = scope === "platform" ? image : allowedImage(image, allowedImages);
-  if (allowed !== null) return allowed;
-  throw leasesErrors.image_not_allowed({
-    detail: `"${image}", of the template "${name}", may not be leased any more.`,
-    errors: [{ path: "/template", message: "has an image that is not allowed" }],
-  });
-}
-
-function baseOf(template: Template): Base {
-  const { id, name, user, priceCpuHourMinor, priceGbHourMinor, priceFlatMinor } = template;
-  return {
-    ...template,
-    templateId: id,
-    templateName: name,
-    restoredFrom: null,
-    runAs: user,
-    price: {
-      cpuHourMinor: priceCpuHourMinor,
-      gbHourMinor: priceGbHourMinor,
-      flatMinor: priceFlatMinor,
-    },
-  };
-}
-
-function baseOfSnapshot({ id, state, image, settings }: StoredSnapshot): Base {
-  if (state !== "ready" || image === null) {
-    throw leasesErrors.snapshot_not_ready({
-      detail: `The snapshot is ${state}; only one that is ready can be restored.`,
-      extensions: { state },
-    });
-  }
-  return { ...settings, image, restoredFrom: id };
+  const isPooled = template.warmSize > 0 && (template.scope === "tenant" || limits.isPlatformWarm);
+  return { base: baseOfTemplate(template, limits), isPooled };
 }
 
 /** Whoever is asked makes the container; when that has not begun by then, anybody does. */
@@ -131,6 +100,8 @@ const nudgeGraceMs = 1_000;
 interface Making {
   readonly wanted: WantedLease;
   readonly base: Base | null;
+  /** Whether some containers of it are kept ready. */
+  readonly isPooled: boolean;
   readonly limits: Limits;
   readonly chosen: Chosen;
 }
@@ -138,7 +109,7 @@ interface Making {
 async function make(
   tx: Tx,
   deps: LeasesDeps,
-  { wanted, base, limits, chosen }: Making,
+  { wanted, base, isPooled, limits, chosen }: Making,
 ): Promise<Made> {
   const env = wanted.env ?? {};
   assertEnvironment(env);
@@ -153,13 +124,17 @@ async function make(
   };
   const { terms, ttlSeconds } = agree(wanted, base, { limits, config: deps.leases }, agreed);
   assertSupported(terms, chosen);
-  const lease = newLease(terms, ttlSeconds, nowMs);
+  const warm = isPooled ? await claimWarm(tx, deps, terms) : null;
+  const lease = newLease(terms, warm, { ttlSeconds, nowMs });
   const sealed = lease.envNames.length === 0 ? null : sealEnvironment(tx, deps, lease.id, env);
-  await takeQuota(tx, lease, limits, [
+  const writing = [
     insertLease(tx.tenant, lease, sealed),
     setDue(tx, "lease", lease.id, nowMs + nudgeGraceMs),
     ...(hasBudget(limits) ? [setDueBy(tx, "budget", tx.tenant.id, nowMs)] : []),
-  ]);
+    ...(warm ? refill(tx, warm, nowMs) : []),
+  ];
+  const taken = warm && warmShare(warm.spec);
+  await takeQuota(tx, deps, lease, { limits, writing, taken });
   const { state, version, image, templateName: template, cpuMillis, memoryMb } = lease;
   audit(tx, {
     action: "lease.create",
@@ -174,15 +149,14 @@ async function make(
       ttlSeconds,
       ownerId: lease.ownerId,
       hardExpiresAt: isoOf(lease.hardExpiresAtMs),
+      ...(warm && { warm: true }),
     },
   });
   tellLease(tx, deps.config.publicUrl, "lease.created", lease, nowMs);
+  if (warm) await deps.faults.at("leases.warm.claim");
   tx.afterCommit(() => deps.engine.nudge(tx.tenant.id, "lease", lease.id));
   return { lease, nowMs };
 }
-
-const hasBudget = ({ quota, userQuota }: Limits): boolean =>
-  quota.spendMinor !== null || userQuota.spendMinor !== null;
 
 /** Throws `not_supported` for what the engine at hand has not got: nothing falls back unseen. */
 function assertSupported(terms: LeaseTerms, { info }: Chosen): void {
@@ -210,10 +184,16 @@ function sealEnvironment(
   return secrets.seal(Buffer.from(JSON.stringify(env)), environmentContext(tx.tenant.id, leaseId));
 }
 
-function newLease(terms: LeaseTerms, ttlSeconds: number, nowMs: number): Lease {
+/** A lease that is given a container takes over its id, by which the container is known. */
+function newLease(
+  terms: LeaseTerms,
+  warm: StoredWarm | null,
+  { ttlSeconds, nowMs }: { ttlSeconds: number; nowMs: number },
+): Lease {
   const expiresAtMs = Math.min(nowMs + ttlSeconds * 1_000, terms.hardExpiresAtMs);
   const lease: Lease = {
     ...terms,
+    id: warm?.id ?? terms.id,
     state: "pending",
     desired: "running",
     generation: 1,
@@ -223,7 +203,7 @@ function newLease(terms: LeaseTerms, ttlSeconds: number, nowMs: number): Lease {
     attempts: 0,
     retryAtMs: null,
     deadlineMs: nowMs + startSeconds * 1_000,
-    containerId: null,
+    containerId: warm?.containerId ?? null,
     isolation: null,
     ttlSeconds,
     updatedAtMs: nowMs,
@@ -246,51 +226,4 @@ function newLease(terms: LeaseTerms, ttlSeconds: number, nowMs: number): Lease {
     costMicros: 0n,
   };
   return { ...lease, endsAtMs: endsAtMs(lease) };
-}
-
-/**
- * Takes a lease's share of the tenant's and its owner's quota, and writes it, in one flight. The
- * counts are what holds: whoever comes at the same moment waits for the tenant's row. Throws
- * `quota_exceeded`, which undoes it all.
- */
-async function takeQuota(
-  tx: Tx,
-  lease: Lease,
-  { quota, userQuota }: Limits,
-  writing: readonly Statement[],
-): Promise<void> {
-  const share = shareOf(lease);
-  const { ownerId, createdAtMs: nowMs } = lease;
-  const counts = quota.startsPerMinute !== null || userQuota.startsPerMinute !== null;
-  const spends = hasBudget({ quota, userQuota } as Limits);
-  const answers = await tx.batch([
-    takeShare(tx, wholeTenant, share),
-    takeShare(tx, ownerId, share),
-    ...(counts ? [selectStarts(ownerId, nowMs)] : []),
-    ...(spends ? [selectSpent(ownerId, monthStartMs(nowMs), nowMs)] : []),
-    ...writing,
-  ]);
-  const rowOf = (index: number) => answers[index]?.rows[0];
-  const starts = counts ? rowOf(2) : undefined;
-  const spent = spends ? rowOf(counts ? 3 : 2) : undefined;
-  const startsOf = (whose: string) => (starts ? Number(starts[whose]) + 1 : null);
-  const spentOf = (whose: string) => (spent ? BigInt(spent[whose] as string) : null);
-  assertQuota([
-    {
-      scope: "tenant",
-      limits: quota,
-      use: rowOf(0) as unknown as QuotaUse,
-      share,
-      starts: startsOf("tenant"),
-      spentMicros: spentOf("tenantMicros"),
-    },
-    {
-      scope: "user",
-      limits: userQuota,
-      use: rowOf(1) as unknown as QuotaUse,
-      share,
-      starts: startsOf("owner"),
-      spentMicros: spentOf("ownerMicros"),
-    },
-  ]);
 }

@@ -1,5 +1,6 @@
 import type { Tx } from "#kernel/db/types.ts";
 import { requestErrors } from "#kernel/errors.ts";
+import type { Expected } from "#kernel/versions.ts";
 import { leasesErrors } from "../errors.ts";
 import type { Caller } from "../rules/callers.ts";
 import type { Lease } from "../rules/lease.ts";
@@ -16,7 +17,7 @@ import { readLimits } from "./limits.ts";
 export interface AskedChange {
   readonly id: string;
   readonly caller: Caller;
-  readonly version?: number | null;
+  readonly version?: Expected;
 }
 
 async function write(
@@ -119,6 +120,7 @@ export async function restartLease(tx: Tx, deps: LeasesDeps, asked: AskedChange)
     action: "lease.restart",
     event: "lease.restarting",
   });
+  tx.afterCommit(() => deps.gauges.restarts.inc({ kind: "asked" }));
   nudgeAfter(tx, deps, lease.id);
   return made;
 }

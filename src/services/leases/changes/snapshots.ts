@@ -1,12 +1,9 @@
 import { audit } from "#kernel/audit/audit.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current } from "#kernel/http/etag.ts";
+import { current } from "#kernel/versions.ts";
 import { leasesErrors } from "../errors.ts";
 import { ownerLimit } from "../rules/callers.ts";
-import type { Limits } from "../rules/config.ts";
-import type { Lease } from "../rules/lease.ts";
-import { assertQuota, type QuotaUse, snapshotShare } from "../rules/quota.ts";
 import { assertWritable } from "../rules/request.ts";
 import { deleting, newSnapshot, type StoredSnapshot } from "../rules/snapshots.ts";
 import { shownSnapshot } from "../rules/views.ts";
@@ -14,7 +11,6 @@ import type { NewSnapshot } from "../schemas/snapshots.ts";
 import { setDue } from "../store/due.ts";
 import { selectRestored } from "../store/leases.ts";
 import { nowMsIn, selectNow } from "../store/moment.ts";
-import { takeShare, wholeTenant } from "../store/quota.ts";
 import {
   deleteSnapshot,
   insertSnapshot,
@@ -25,6 +21,7 @@ import type { LeasesDeps } from "../types.ts";
 import { assertAsk, lockFor } from "./asked.ts";
 import type { AskedChange } from "./leases.ts";
 import { readLimits } from "./limits.ts";
+import { takeSnapshotShare } from "./quota.ts";
 
 /** As audit records and events name it. */
 export const snapshotResource = ({ id }: Pick<StoredSnapshot, "id">) => ({ type: "snapshot", id });
@@ -58,7 +55,7 @@ export async function createSnapshot(
   const { name = null, description = "" } = said;
   const wanted = { id: random.id(), name, description, automatic: false };
   const snapshot = newSnapshot(lease, wanted, nowMs);
-  await takeSnapshotShare(tx, lease, limits);
+  await takeSnapshotShare(tx, deps, lease, limits);
   await tx.batch([insertSnapshot(tx.tenant, snapshot), setDue(tx, "snapshot", snapshot.id, nowMs)]);
   const { leaseId, state, version } = snapshot;
   const after = { leaseId, name, description, state, version };
@@ -66,23 +63,6 @@ export async function createSnapshot(
   tellSnapshot(tx, "snapshot.created", snapshot);
   tx.afterCommit(() => engine.nudge(tx.tenant.id, "snapshot", snapshot.id));
   return snapshot;
-}
-
-/** Throws `quota_exceeded`, which undoes it. */
-export async function takeSnapshotShare(
-  tx: Tx,
-  { ownerId }: Pick<Lease, "ownerId">,
-  { quota, userQuota }: Pick<Limits, "quota" | "userQuota">,
-): Promise<void> {
-  const [whole, own] = await tx.batch([
-    takeShare(tx, wholeTenant, snapshotShare),
-    takeShare(tx, ownerId, snapshotShare),
-  ]);
-  const reckoned = { share: snapshotShare, starts: null, spentMicros: null };
-  assertQuota([
-    { ...reckoned, scope: "tenant", limits: quota, use: whole?.rows[0] as unknown as QuotaUse },
-    { ...reckoned, scope: "user", limits: userQuota, use: own?.rows[0] as unknown as QuotaUse },
-  ]);
 }
 
 /**

@@ -3,8 +3,8 @@ import { auditPlatform } from "#kernel/audit/platform.ts";
 import { alsoIn } from "#kernel/db/tx.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current } from "#kernel/http/etag.ts";
 import { thePlatform } from "#kernel/tenancy/types.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { leasesErrors } from "../errors.ts";
 import { assertTemplate, templateOf, type TemplateValues } from "../rules/templates.ts";
 import type { NewTemplate, Template, TemplateChanges } from "../schemas/templates.ts";
@@ -16,11 +16,14 @@ import {
 } from "../store/templates.ts";
 import type { LeasesDeps } from "../types.ts";
 import { readLimits } from "./limits.ts";
+import { lookAtPoolsAfter } from "./warm.ts";
+
+type TemplateDeps = Pick<LeasesDeps, "settings" | "leases" | "random" | "clock">;
 
 /** Who changes a template: only a platform admin may change the platform's. */
 export interface TemplateChange {
   readonly id: string;
-  readonly version: number | null;
+  readonly version: Expected;
   readonly isPlatformAdmin: boolean;
 }
 
@@ -32,10 +35,14 @@ const platformOnly = () =>
   });
 
 /** Limits that its owner is bound by; the platform by none. */
-const limitsFor = (tx: Tx, deps: LeasesDeps, scope: Template["scope"]) =>
+const limitsFor = (tx: Tx, deps: TemplateDeps, scope: Template["scope"]) =>
   scope === "platform" ? null : readLimits(tx, deps);
 
-function tell(tx: Tx, type: string, change: { before?: Template; after?: Template }): void {
+async function tell(
+  tx: Tx,
+  type: string,
+  change: { before?: Template; after?: Template },
+): Promise<void> {
   const template = (change.after ?? change.before) as Template;
   const record = { action: type, resource: resourceOf(template), ...change };
   const write = template.scope === "platform" ? auditPlatform : audit;
@@ -43,6 +50,9 @@ function tell(tx: Tx, type: string, change: { before?: Template; after?: Templat
   const events = { create: "created", update: "updated", delete: "deleted" } as const;
   const event = `template.${events[type.slice("template.".length) as keyof typeof events]}`;
   emit(tx, { type: event, resource: resourceOf(template), data: template });
+  const isPooled = [change.before, change.after].some((one) => (one?.warmSize ?? 0) > 0);
+  // Pools that other tenants have of the platform's follow within a minute.
+  if (isPooled) await lookAtPoolsAfter(tx);
 }
 
 /**
@@ -51,7 +61,7 @@ function tell(tx: Tx, type: string, change: { before?: Template; after?: Templat
  */
 export async function createTemplate(
   tx: Tx,
-  deps: LeasesDeps,
+  deps: TemplateDeps,
   wanted: NewTemplate,
   isPlatformAdmin: boolean,
 ): Promise<Template> {
@@ -62,7 +72,7 @@ export async function createTemplate(
   const owner = scope === "platform" ? alsoIn(tx, thePlatform) : tx;
   const { random, clock } = deps;
   const after = await insertTemplate(owner, { ...values, id: random.id(), clock });
-  tell(tx, "template.create", { after });
+  await tell(tx, "template.create", { after });
   return after;
 }
 
@@ -81,7 +91,7 @@ async function lockOwned(
 /** Throws what `createTemplate` throws, and the kernel's `not_found` and `version_conflict`. */
 export async function changeTemplate(
   tx: Tx,
-  deps: LeasesDeps,
+  deps: TemplateDeps,
   change: TemplateChange,
   changes: TemplateChanges,
 ): Promise<Template> {
@@ -90,7 +100,7 @@ export async function changeTemplate(
   const wanted: TemplateValues = { ...values, ...changes };
   assertTemplate(wanted, await limitsFor(tx, deps, scope));
   const after = await updateTemplate(owner, { ...wanted, id, clock: deps.clock });
-  tell(tx, "template.update", { before, after });
+  await tell(tx, "template.update", { before, after });
   return after;
 }
 
@@ -98,5 +108,5 @@ export async function changeTemplate(
 export async function removeTemplate(tx: Tx, change: TemplateChange): Promise<void> {
   const { owner, before } = await lockOwned(tx, change);
   await owner.batch([deleteTemplate(owner, before.id)]);
-  tell(tx, "template.delete", { before });
+  await tell(tx, "template.delete", { before });
 }

@@ -3,13 +3,17 @@ import { isoOf } from "#kernel/clock.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import { isCurrent, mismatchOf, orphanOf } from "../rules/drift.ts";
 import type { Lease } from "../rules/lease.ts";
-import type { Container, Runtime } from "../runtimes/types.ts";
+import type { Container, KeptImage, Runtime } from "../runtimes/types.ts";
 import { ensureDue } from "../store/due.ts";
 import { getLease, getLeases, listAlive, noteSeen } from "../store/leases.ts";
 import { nowMsIn, selectNow } from "../store/moment.ts";
 import { readQuotaDrift, recountQuota, wholeTenant } from "../store/quota.ts";
+import { getWarm, getWarmIds } from "../store/warm.ts";
 import type { DriftReport, FoundDrift } from "../types.ts";
+import { removeStrayImage, strayImages } from "./drift-images.ts";
+import { compareWarm } from "./drift-warm.ts";
 import { observeLease } from "./observe.ts";
+import { observeWarm } from "./warm-work.ts";
 import { onBehalf, type Works } from "./works.ts";
 
 const leasesAtOnce = 500;
@@ -17,9 +21,10 @@ const leasesAtOnce = 500;
 interface Listed {
   readonly runtime: Runtime;
   readonly containers: readonly Container[];
+  readonly kept: readonly KeptImage[];
 }
 
-/** Every container of the installation, from every engine that answers. */
+/** Everything of the installation's, from every engine that answers. */
 async function listAll(works: Works): Promise<{ listed: Listed[]; unreachable: string[] }> {
   const { fleet, leases, log } = works;
   const { runtime, dockerHost: _, kubeconfig: __ } = leases;
@@ -27,14 +32,17 @@ async function listAll(works: Works): Promise<{ listed: Listed[]; unreachable: s
   await fleet.look({ runtime, dockerHost: null, kubeconfig: null });
   const listed: Listed[] = [];
   const unreachable: string[] = [];
-  for (const { runtime: one, place } of fleet.opened()) {
+  // At once: one that hangs keeps nobody else's containers from being looked at.
+  const looking = fleet.opened().map(async ({ runtime: one, place }) => {
     try {
-      listed.push({ runtime: one, containers: await one.list() });
+      const kept = (await one.keptImages?.()) ?? [];
+      listed.push({ runtime: one, containers: await one.list(), kept });
     } catch (error) {
       log.info({ err: error, runtime: one.name, place }, "containers could not be listed");
       unreachable.push(place === "" ? one.name : `${one.name} of a tenant's own`);
     }
-  }
+  });
+  await Promise.all(looking);
   return { listed, unreachable };
 }
 
@@ -43,6 +51,7 @@ async function listAll(works: Works): Promise<{ listed: Listed[]; unreachable: s
  * are read: a lease's row is there before its container is made, so none is taken for a stray.
  */
 export async function findDrift(works: Works, signal: AbortSignal): Promise<DriftReport> {
+  const listedAtMs = await nowOf(works);
   const { listed, unreachable } = await listAll(works);
   const containers = listed.flatMap((one) =>
     one.containers.map((container) => ({ container, runtime: one.runtime })),
@@ -57,9 +66,10 @@ export async function findDrift(works: Works, signal: AbortSignal): Promise<Drif
   let count = 0;
   for await (const tenant of works.tenants.each()) {
     signal.throwIfAborted();
-    count += await compareTenant(works, tenant, { byLease, heard, items });
+    count += await compareTenant(works, tenant, { byLease, heard, items, listedAtMs });
   }
   items.push(...(await strays(works, containers, signal)));
+  for (const one of listed) items.push(...(await strayImages(works, one, signal)));
   const nowMs = await nowOf(works);
   return {
     checkedAt: isoOf(nowMs),
@@ -80,14 +90,16 @@ interface Comparison {
   /** The runtimes that answered: of the others nothing is known. */
   readonly heard: ReadonlySet<Runtime>;
   readonly items: FoundDrift[];
+  /** Not later than any container was looked at. */
+  readonly listedAtMs: number;
 }
 
 async function compareTenant(
   works: Works,
   tenant: TenantRef,
-  { byLease, heard, items }: Comparison,
+  { byLease, heard, items, listedAtMs }: Comparison,
 ): Promise<number> {
-  const { db, clock, fleet } = works;
+  const { db, fleet } = works;
   let count = 0;
   for (let afterId: string | null = null; ; ) {
     const alive: Lease[] = await listAlive(db, tenant, { afterId, limit: leasesAtOnce });
@@ -100,18 +112,24 @@ async function compareTenant(
       const container = byLease.get(`${lease.id} ${lease.generation}`) ?? null;
       const drift = mismatchOf(lease, container, nowMs);
       if (drift) items.push({ ...drift, tenantId: tenant.id, runtime });
-      else if (container) seen.push(lease.id);
+      else if (container && isAlive(container)) seen.push(lease.id);
     }
-    if (seen.length > 0) await noteSeen(db, tenant, seen, clock);
+    if (seen.length > 0) await noteSeen(db, tenant, seen, listedAtMs);
     count += alive.length;
     if (alive.length < leasesAtOnce) break;
     afterId = alive.at(-1)?.id ?? null;
   }
   items.push(...(await miscounts(works, tenant)));
+  items.push(...(await compareWarm(works, tenant, { byLease, heard })));
   return count;
 }
 
-/** Whatever lives is looked at by the sweep, whoever may have lost its pointer. */
+const isAlive = ({ state }: Container): boolean => state === "running" || state === "paused";
+
+/**
+ * Whatever lives is looked at by the sweep, whoever may have lost its pointer; and so is what it
+ * costs, since the tenant may have been given a budget meanwhile.
+ */
 async function keepPointers(
   { db, clock }: Works,
   tenant: TenantRef,
@@ -119,7 +137,11 @@ async function keepPointers(
 ): Promise<number> {
   const ids = alive.map(({ id }) => id);
   const [, moment] = await db.inTenant(tenant, (tx) =>
-    tx.batch([ensureDue(tx, "lease", ids, clock), selectNow(clock)]),
+    tx.batch([
+      ensureDue(tx, "lease", ids, clock),
+      selectNow(clock),
+      ensureDue(tx, "budget", [tenant.id], clock),
+    ]),
   );
   return nowMsIn(moment);
 }
@@ -157,13 +179,17 @@ async function strays(
     signal.throwIfAborted();
     const tenant = await works.tenants.known(tenantId);
     const known = new Map<string, Lease>();
+    const ready = new Set<string>();
     if (tenant) {
       const ids = [...new Set(placed.map(({ container }) => container.identity.leaseId))];
+      // Before leases: what is kept ready may become one in between, and never the reverse.
+      for (const id of await getWarmIds(works.db, tenant, ids)) ready.add(id);
       const read = await getLeases(works.db, tenant, { ids, clock: works.clock });
       for (const { lease } of read) known.set(lease.id, lease);
     }
     const nowMs = await nowOf(works);
     for (const { container, runtime } of placed) {
+      if (ready.has(container.identity.leaseId)) continue;
       const drift = orphanOf(container, known.get(container.identity.leaseId) ?? null, nowMs);
       if (drift) found.push({ ...drift, tenantId, runtime });
     }
@@ -177,8 +203,10 @@ export async function repairDrift(works: Works, drift: FoundDrift): Promise<void
   works.gauges.drift.inc({ kind });
   const tenant = await works.tenants.known(tenantId);
   if (kind === "orphan_container") return removeStray(works, tenant, drift);
+  if (kind === "orphan_image") return removeStrayImage(works, drift);
   if (tenant === null) return;
   if (kind === "quota_mismatch") return recount(works, tenant, drift);
+  if (kind === "warm_mismatch") return observeWarm(works, tenant, leaseId as string);
   await observeLease(works, tenant, leaseId as string);
 }
 
@@ -205,6 +233,7 @@ async function removeStray(
   if (!container) return;
   const { db, clock } = works;
   const { leaseId } = container.identity;
+  if (tenant && (await getWarm(db, tenant, leaseId))) return;
   const read = tenant && (await getLease(db, tenant, { id: leaseId, ownerId: null, clock }));
   const lease = read?.lease ?? null;
   if (lease && lease.endedAtMs === null && isCurrent(container, lease)) return;
@@ -222,7 +251,7 @@ async function removeStray(
 }
 
 /** What an administrator sees of it. */
-export const shownDrift = ({ runtime: _, ...item }: FoundDrift) => item;
+export const shownDrift = ({ runtime: _, image: __, ...item }: FoundDrift) => item;
 
 /** Finds and repairs all of it; one that can't be repaired does not keep the others from it. */
 export async function reconcile(works: Works, signal: AbortSignal): Promise<DriftReport> {

@@ -1,5 +1,6 @@
 import { Problem } from "#kernel/errors.ts";
-import { takeSnapshotShare, tellSnapshot } from "../changes/snapshots.ts";
+import { takeSnapshotShare } from "../changes/quota.ts";
+import { tellSnapshot } from "../changes/snapshots.ts";
 import { readLimits } from "../changes/limits.ts";
 import { leasesErrors } from "../errors.ts";
 import { containerName, type Lease } from "../rules/lease.ts";
@@ -15,9 +16,24 @@ import { failureOf } from "./failures.ts";
 import { type StepWork, stopGraceMs } from "./provision.ts";
 import { type Held, settle, settlePart, write } from "./settle.ts";
 
+type Part = "intent" | "stop" | "container" | "commit";
+type Points = Readonly<Record<Part, (step: StepWork) => Promise<void>>>;
+
 /** Fault points are told apart by who wanted the end. */
-const pointsOf = ({ reason }: Lease): "leases.delete" | "leases.expire" =>
-  reason === "released" || reason === "admin" ? "leases.delete" : "leases.expire";
+const deletePoints: Points = {
+  intent: ({ works: { faults }, signal }) => faults.at("leases.delete.intent", signal),
+  stop: ({ works: { faults }, signal }) => faults.at("leases.delete.stop", signal),
+  container: ({ works: { faults }, signal }) => faults.at("leases.delete.container", signal),
+  commit: ({ works: { faults }, signal }) => faults.at("leases.delete.commit", signal),
+};
+const expirePoints: Points = {
+  intent: ({ works: { faults }, signal }) => faults.at("leases.expire.intent", signal),
+  stop: ({ works: { faults }, signal }) => faults.at("leases.expire.stop", signal),
+  container: ({ works: { faults }, signal }) => faults.at("leases.expire.container", signal),
+  commit: ({ works: { faults }, signal }) => faults.at("leases.expire.commit", signal),
+};
+const pointsOf = ({ reason }: Lease): Points =>
+  reason === "released" || reason === "admin" ? deletePoints : expirePoints;
 
 /** Of the last command, nobody reads more. */
 const outputBytesMax = 65_536;
@@ -27,20 +43,20 @@ const outputBytesMax = 65_536;
  * what was reserved. Each part may be done again, since nobody knows where the one before us died.
  */
 export async function stopStep(step: StepWork): Promise<void> {
-  const { works, lease, runtime, signal, token } = step;
+  const { works, lease, runtime, token } = step;
   const points = pointsOf(lease);
-  await works.faults.at(`${points}.intent`, signal);
+  await points.intent(step);
   const container = await currentContainer(step);
   if (container) {
     await runLastCommand(step, container);
     if (container.state !== "created") await runtime.stop(container.id, stopGraceMs);
-    await works.faults.at(`${points}.stop`, signal);
+    await points.stop(step);
     if (lease.snapshotOnEnd && lease.startedAtMs !== null) await keep(step, container);
     await runtime.remove(container.id);
   }
   const old = lease.containerId;
   if (old !== null && old !== container?.id) await runtime.remove(old);
-  await works.faults.at(`${points}.container`, signal);
+  await points.container(step);
   await settle(works, step.tenant, { id: lease.id, token }, async (held) => {
     const moved = finish(held.lease, held.nowMs);
     const isFailed = moved.lease.state === "failed";
@@ -49,7 +65,7 @@ export async function stopStep(step: StepWork): Promise<void> {
       event: isFailed ? "lease.failed" : "lease.ended",
       noted: { costMicros: String(moved.lease.costMicros) },
     });
-    await works.faults.at(`${points}.commit`, signal);
+    await points.commit(step);
   });
   works.gauges.cleanups.inc({ result: "removed" });
 }
@@ -154,7 +170,7 @@ async function beginSnapshot(step: StepWork): Promise<StoredSnapshot | null> {
     const said = { name: lease.name, description: "Taken by itself at the lease's end." };
     const wanted = { ...said, id: works.random.id(), automatic: true };
     const snapshot = newSnapshot(held.lease, wanted, held.nowMs);
-    await takeSnapshotShare(held.tx, lease, await readLimits(held.tx, works));
+    await takeSnapshotShare(held.tx, works, lease, await readLimits(held.tx, works));
     await held.tx.batch([
       insertSnapshot(tenant, snapshot),
       setDue(held.tx, "snapshot", snapshot.id, snapshot.deadlineMs),

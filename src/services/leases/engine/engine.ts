@@ -1,28 +1,31 @@
 import { type Loop, startLoop } from "#kernel/jobs/loop.ts";
-import { claimDue, type Due, type DueKind, dropDue } from "../store/due.ts";
+import { claimDue, type Due, dropDue } from "../store/due.ts";
 import type { Engine } from "../types.ts";
 import { workOnBudget } from "./budget.ts";
 import { findDrift, reconcile, repairDrift } from "./drift.ts";
 import { createHands, type Hands } from "./hands.ts";
 import { workOnLease } from "./lease-work.ts";
 import { observeLease } from "./observe.ts";
+import { openPlaces } from "./places.ts";
+import { workOnPools } from "./pools.ts";
 import { workOnSnapshot } from "./snapshot-work.ts";
+import { createSlots } from "./slots.ts";
+import { workOnWarm } from "./warm-work.ts";
 import { startWatch } from "./watch.ts";
-import type { Works } from "./works.ts";
+import type { Wanted, Works } from "./works.ts";
 
-/** Worked on by one process at once: most of it is waiting for an engine of containers. */
-const atOnceMost = 32;
+/**
+ * Steps under way in one process: each waits for an engine of containers, and engines of tenants'
+ * own may hang. Whatever else there is to do needs the database only and never waits for those.
+ */
+const stepsMost = 96;
+const stepsPerTenantMost = 24;
+const decidedAtOnceMost = 32;
 const queuedMost = 1_000;
 const sweepEveryMs = 200;
 /** A claim that its process did not live to end is somebody else's after this. */
 const claimMs = 2_000;
 const perTenantMost = 16;
-
-interface Wanted {
-  readonly tenantId: string;
-  readonly kind: DueKind;
-  readonly id: string;
-}
 
 /** An engine with its hand on the brake. */
 export interface RunningEngine extends Engine {
@@ -36,7 +39,7 @@ export interface RunningEngine extends Engine {
   stop(): Promise<void>;
 }
 
-export interface EngineOptions extends Omit<Works, "stopping" | "changed"> {
+export interface EngineOptions extends Omit<Works, "stopping" | "changed" | "slots"> {
   /** Told of everything that is committed here. */
   readonly onChange?: (id: string) => void;
 }
@@ -48,18 +51,28 @@ export interface EngineOptions extends Omit<Works, "stopping" | "changed"> {
  */
 export function createEngine(options: EngineOptions): RunningEngine {
   const stopping = new AbortController();
+  const slots = createSlots<Wanted>({
+    most: stepsMost,
+    perTenantMost: stepsPerTenantMost,
+    waitingMost: queuedMost,
+    keyOf,
+    tenantOf: ({ tenantId }) => tenantId,
+    onRoom: (wanted) => void hands.take(wanted),
+  });
   const works: Works = {
     ...options,
+    slots,
     stopping: stopping.signal,
     changed: (id) => options.onChange?.(id),
   };
   const hands = createHands<Wanted>({
-    atOnceMost,
+    atOnceMost: stepsMost + decidedAtOnceMost,
     queuedMost,
-    keyOf: ({ tenantId, kind, id }) => `${kind} ${tenantId} ${id}`,
+    keyOf,
     work: (wanted) => workOn(works, wanted),
   });
   const loops: Loop[] = [];
+  let placesOpened: Promise<void> | null = null;
   const { clock, log } = works;
   return {
     nudge: (tenantId, kind, id) => void hands.take({ tenantId, kind, id }),
@@ -67,7 +80,14 @@ export function createEngine(options: EngineOptions): RunningEngine {
     observe: async (tenant, leaseId) => void (await observeLease(works, tenant, leaseId)),
     drift: (signal) => findDrift(works, signal),
     repair: (drift) => repairDrift(works, drift),
-    reconcile: (signal) => reconcile(works, signal),
+    async reconcile(signal) {
+      placesOpened ??= openPlaces(works, signal).catch((error) => {
+        placesOpened = null;
+        throw error;
+      });
+      await placesOpened;
+      return reconcile(works, signal);
+    },
     start() {
       const run = async () => (await takeDue(works, hands)).due.length > 0;
       const sweep = startLoop({ name: "leases sweep", everyMs: sweepEveryMs, clock, log, run });
@@ -81,6 +101,7 @@ export function createEngine(options: EngineOptions): RunningEngine {
     },
     async stop() {
       stopping.abort(new Error("The process is stopping"));
+      slots.close();
       hands.close();
       await Promise.all(loops.map((loop) => loop.stop()));
       await hands.settled();
@@ -88,16 +109,22 @@ export function createEngine(options: EngineOptions): RunningEngine {
   };
 }
 
+const keyOf = ({ kind, tenantId, id }: Wanted): string => `${kind} ${tenantId} ${id}`;
+
 /** Claims as much of what is due as there are hands for. */
 async function takeDue(
-  { db, random, clock }: Works,
+  { db, random, clock, slots }: Works,
   hands: Hands<Wanted>,
 ): Promise<{ due: Due[]; work: Promise<void>[] }> {
   const limit = hands.free();
   if (limit === 0) return { due: [], work: [] };
   const claim = { id: random.id(), limit, perTenant: perTenantMost, holdMs: claimMs, clock };
   const due = await claimDue(db, claim);
-  const work = due.map(({ tenantId, kind, subjectId: id }) => hands.take({ tenantId, kind, id }));
+  const work = due
+    .map(({ tenantId, kind, subjectId: id }) => ({ tenantId, kind, id }))
+    // What waits for room is decided already.
+    .filter((wanted) => !slots.isWaiting(wanted))
+    .map((wanted) => hands.take(wanted));
   return { due, work: work.filter((one) => one !== undefined) };
 }
 
@@ -109,6 +136,8 @@ async function workOn(works: Works, { tenantId, kind, id }: Wanted): Promise<voi
     if (tenant === null) await dropDue(db, { tenantId, kind, subjectId: id });
     else if (kind === "lease") await workOnLease(works, tenant, id);
     else if (kind === "snapshot") await workOnSnapshot(works, tenant, id);
+    else if (kind === "warm") await workOnWarm(works, tenant, id);
+    else if (kind === "pools") await workOnPools(works, tenant);
     else await workOnBudget(works, tenant);
   } catch (error) {
     if (stopping.aborted) return;

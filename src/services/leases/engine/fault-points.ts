@@ -14,6 +14,21 @@ export const leasesFaultPoints = defineFaultPoints({
   "leases.create.running": {
     title: "A lease is about to say that it runs: it does, or the container is adopted later",
   },
+  "leases.warm.intent": {
+    title: "A container to be kept ready is written down and not made: whoever comes next makes it",
+  },
+  "leases.warm.container": {
+    title: "A container to be kept ready is made and not started: it is found by its name",
+  },
+  "leases.warm.ready": {
+    title: "A container runs and nobody knows that it is ready: it is found by its name",
+  },
+  "leases.warm.claim": {
+    title: "A lease has got a container that was ready and is not committed: it is ready again",
+  },
+  "leases.warm.remove": {
+    title: "A container that was ready is to go and is there: it is removed later",
+  },
   "leases.renew.commit": {
     title: "A renewal is worked out and not committed: the lease ends when it would have ended",
   },

@@ -1,7 +1,16 @@
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import { decide, type Step } from "../rules/decide.ts";
 import type { Lease } from "../rules/lease.ts";
-import { claim, expire, finish, postpone, provision, warned } from "../rules/moves.ts";
+import {
+  claim,
+  expire,
+  finish,
+  isUnseen,
+  postpone,
+  provision,
+  type Sight,
+  warned,
+} from "../rules/moves.ts";
 import { setDue } from "../store/due.ts";
 import { extendStep } from "../store/leases.ts";
 import { stopStep } from "./ending.ts";
@@ -9,8 +18,9 @@ import { failureOf } from "./failures.ts";
 import { whileHeld } from "./hold.ts";
 import { observeLease } from "./observe.ts";
 import { forgetWish, pauseStep, resumeStep } from "./pausing.ts";
-import { giveUp, provisionStep, type StepWork, undoUnknown } from "./provision.ts";
+import { giveUp, observeStart, provisionStep, type StepWork, undoUnknown } from "./provision.ts";
 import { type Held, note, settle, withLease, write } from "./settle.ts";
+import { withSlot } from "./slots.ts";
 import { holdMs, type Works } from "./works.ts";
 
 /** More than a lease ever has to do in a row. */
@@ -22,10 +32,40 @@ const wishAttemptsMost = 5;
  * runtime can do, writes down what came of it, and looks again.
  */
 export async function workOnLease(works: Works, tenant: TenantRef, id: string): Promise<void> {
-  for (let round = 0; round < roundsMost; round += 1) {
-    const next = await decideNow(works, tenant, id);
-    if (next === "rest" || works.stopping.aborted) return;
-    if (next !== "again" && !(await takeStep(works, tenant, next))) return;
+  let sight: Sight | null = "unseen";
+  for (let round = 0; round < roundsMost && sight !== null; round += 1) {
+    sight = await workOnce(works, { tenant, id, sight });
+    if (works.stopping.aborted) return;
+  }
+}
+
+interface Looked {
+  readonly tenant: TenantRef;
+  readonly id: string;
+  /** Of its container, in this round. */
+  readonly sight: Sight;
+}
+
+/** What is known of its container, if there may be more to do at once; else null. */
+function workOnce(works: Works, { tenant, id, sight }: Looked): Promise<Sight | null> {
+  const wanted = { tenantId: tenant.id, kind: "lease", id } as const;
+  return withSlot(works.slots, wanted, async (takeSlot) => {
+    const next = await decideNow(works, { tenant, id, sight }, takeSlot);
+    if (next === "rest" || works.stopping.aborted) return null;
+    if (next === "again") return sight;
+    if (next === "look") return look(works, tenant, id);
+    return (await takeStep(works, tenant, next)) ? sight : null;
+  });
+}
+
+/** Before its end is decided: its container may have died when nobody was there to see it. */
+async function look(works: Works, tenant: TenantRef, id: string): Promise<Sight> {
+  try {
+    await observeLease(works, tenant, id);
+    return "alive";
+  } catch (error) {
+    works.log.warn({ err: error, lease: id }, "a lease ends whose container can't be looked at");
+    return "unknown";
   }
 }
 
@@ -37,9 +77,9 @@ interface Claimed {
 
 function decideNow(
   works: Works,
-  tenant: TenantRef,
-  id: string,
-): Promise<"rest" | "again" | Claimed> {
+  { tenant, id, sight }: Looked,
+  takeSlot: () => boolean,
+): Promise<"rest" | "again" | "look" | Claimed> {
   return withLease(works, tenant, id, async (held, tx) => {
     if (held === null) {
       await tx.batch([setDue(tx, "lease", id, null)]);
@@ -53,8 +93,14 @@ function decideNow(
         return "rest";
       case "expire": {
         const { reason, atMs } = decision.deadline;
-        works.gauges.expiryLagSeconds.observe({ reason }, (nowMs - atMs) / 1_000);
-        await write(works, held, expire(lease, decision.deadline, nowMs), {
+        if (sight === "unseen" && isUnseen(lease, decision.deadline)) {
+          return takeSlot() ? "look" : "rest";
+        }
+        tx.afterCommit(() => {
+          works.gauges.expiryLagSeconds.observe({ reason }, (nowMs - atMs) / 1_000);
+          if (reason === "failed") observeStart({ works, lease }, "failed", nowMs);
+        });
+        await write(works, held, expire(lease, decision.deadline, nowMs, sight), {
           action: "lease.expire",
           event: "lease.stopping",
         });
@@ -70,7 +116,8 @@ function decideNow(
         await abandon(works, held);
         return "again";
       case "step":
-        return takeInHand(works, held, decision.step);
+        // Without room it stays due, for whoever has room first: this process or another one.
+        return takeSlot() ? takeInHand(works, held, decision.step) : "rest";
     }
   });
 }
@@ -153,6 +200,7 @@ async function settleFailure(works: Works, failed: Failed, error: unknown): Prom
   const { tenant, lease, step, token, work } = failed;
   const { kind, code, message } = failureOf(error);
   works.gauges.failures.inc({ step, code });
+  if (step === "stop") works.gauges.cleanups.inc({ result: "failed" });
   const level = code === "unknown" ? "error" : "warn";
   works.log[level]({ err: error, lease: lease.id, tenant: tenant.id, step }, "a step failed");
   const isWish = step === "pause" || step === "resume";

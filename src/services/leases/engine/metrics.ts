@@ -12,6 +12,8 @@ export interface Gauges {
   readonly cleanups: CounterMetric;
   readonly drift: CounterMetric;
   readonly steps: HistogramMetric;
+  readonly poolClaims: CounterMetric;
+  readonly refusals: CounterMetric;
 }
 
 const lagBuckets = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300];
@@ -48,6 +50,15 @@ export function createGauges(metrics: Metrics, db: Db, clock: Clock): Gauges {
     ]),
     cleanups: metrics.counter("leases_cleanups_total", "Containers of ended leases", ["result"]),
     drift: metrics.counter("leases_drift_total", "Differences found by reconciling", ["kind"]),
+    poolClaims: metrics.counter(
+      "leases_pool_claims_total",
+      "Leases of templates with a pool: served from it (hit), not (miss), or by a dead one (dead)",
+      ["result"],
+    ),
+    refusals: metrics.counter("leases_quota_refusals_total", "What a quota did not allow", [
+      "scope",
+      "limit",
+    ]),
     steps: metrics.histogram("leases_step_seconds", "Steps of the engine", ["step", "result"]),
   };
 }

@@ -61,7 +61,10 @@ const isSame = (now: Lease, before: Lease): boolean =>
 
 function announcement({ lease }: Moved, container: Container | null): Announced {
   const noted = { exitCode: lease.exitCode, outOfMemory: container?.outOfMemory ?? false };
-  return lease.state === "starting"
-    ? { action: "lease.crash", event: "lease.restarting", noted }
-    : { action: "lease.crash", event: "lease.stopping", noted };
+  if (lease.state === "starting") {
+    return { action: "lease.crash", event: "lease.restarting", noted };
+  }
+  const isDeadline = lease.reason === "expired" || lease.reason === "idle";
+  const action = isDeadline || lease.reason === "hard_cap" ? "lease.expire" : "lease.crash";
+  return { action, event: "lease.stopping", noted };
 }

@@ -3,6 +3,7 @@ import { environmentContext } from "../changes/create.ts";
 import { containerName, type Lease } from "../rules/lease.ts";
 import { isEnding } from "../rules/lifecycle.ts";
 import { type Ending, run, stop } from "../rules/moves.ts";
+import { containerSpecOf } from "../rules/warm.ts";
 import type { Container, ContainerSpec, Runtime } from "../runtimes/types.ts";
 import { readEnvironment } from "../store/leases.ts";
 import { settle, settleAlive, withLease, write } from "./settle.ts";
@@ -29,8 +30,7 @@ export async function provisionStep(step: StepWork): Promise<void> {
   const { works, lease, runtime, signal, token } = step;
   const { faults } = works;
   await faults.at("leases.create.intent", signal);
-  // Of the generation before: nothing else is written down here until this one runs.
-  if (lease.containerId !== null) await runtime.remove(lease.containerId);
+  await removeUnfit(step);
   const made = await runtime.create(await specOf(step), signal);
   await faults.at("leases.create.container", signal);
   const container = made.state === "created" ? await runtime.start(made.id) : made;
@@ -44,15 +44,34 @@ export async function provisionStep(step: StepWork): Promise<void> {
       noted: { containerId: container.id },
     });
     await faults.at("leases.create.running", signal);
-    observeStart(step, held.nowMs, isFirst);
+    held.tx.afterCommit(() => observeStart(step, "running", held.nowMs));
   });
   if (!isOurs) await undo(step, container);
 }
 
-function observeStart({ works, lease }: StepWork, nowMs: number, isFirst: boolean): void {
-  if (!isFirst) return;
+/**
+ * What is written down before a lease runs is the container of the generation before or, of one
+ * that never ran, one that was kept ready: that is good if it is alive, and else made anew.
+ */
+async function removeUnfit({ works, lease, runtime }: StepWork): Promise<void> {
+  if (lease.containerId === null) return;
+  if (lease.startedAtMs === null) {
+    const isAlive = (await runtime.inspect(lease.containerId))?.state === "running";
+    works.gauges.poolClaims.inc({ result: isAlive ? "hit" : "dead" });
+    if (isAlive) return;
+  }
+  await runtime.remove(lease.containerId);
+}
+
+/** How long it took from asking for a lease to this; what is made later is a restart. */
+export function observeStart(
+  { works, lease }: Pick<StepWork, "works" | "lease">,
+  result: "running" | "failed",
+  nowMs: number,
+): void {
+  if (lease.startedAtMs !== null) return;
   const seconds = (nowMs - lease.createdAtMs) / 1_000;
-  works.gauges.provisionSeconds.observe({ result: "running", runtime: lease.runtime }, seconds);
+  works.gauges.provisionSeconds.observe({ result, runtime: lease.runtime }, seconds);
 }
 
 async function specOf({ works, tenant, lease }: StepWork): Promise<ContainerSpec> {
@@ -61,22 +80,7 @@ async function specOf({ works, tenant, lease }: StepWork): Promise<ContainerSpec
   const context = environmentContext(tenant.id, lease.id);
   const env = sealed ? JSON.parse(secrets.open(sealed, context).toString("utf8")) : {};
   const { id: leaseId, generation } = lease;
-  return {
-    name: containerName(installId, leaseId, generation),
-    identity: { installId, tenantId: tenant.id, leaseId, generation },
-    image: lease.image,
-    command: lease.command,
-    env,
-    cpuMillis: lease.cpuMillis,
-    memoryMb: lease.memoryMb,
-    diskMb: lease.diskMb,
-    pidsMax: lease.pidsMax,
-    user: lease.runAs,
-    writable: lease.writable,
-    egress: lease.egress,
-    ociRuntime: lease.ociRuntime,
-    ports: lease.ports,
-  };
+  return containerSpecOf(lease, { installId, tenantId: tenant.id, leaseId, generation }, env);
 }
 
 /**
@@ -103,8 +107,7 @@ export async function giveUp(step: StepWork, message: string): Promise<void> {
   const { works, tenant, lease, token } = step;
   await settle(works, tenant, { id: lease.id, token }, async (held) => {
     const ending: Ending = { reason: "failed", atMs: held.nowMs, message };
-    const seconds = (held.nowMs - lease.createdAtMs) / 1_000;
-    works.gauges.provisionSeconds.observe({ result: "failed", runtime: lease.runtime }, seconds);
+    held.tx.afterCommit(() => observeStart(step, "failed", held.nowMs));
     await write(works, held, stop(held.lease, ending, held.nowMs), {
       action: "lease.fail",
       event: "lease.stopping",

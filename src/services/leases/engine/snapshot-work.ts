@@ -11,7 +11,7 @@ import {
   taken,
 } from "../rules/snapshots.ts";
 import { setDue, setDueBy } from "../store/due.ts";
-import { getLease } from "../store/leases.ts";
+import { getLease, lockLease } from "../store/leases.ts";
 import { nowMsIn, selectNow } from "../store/moment.ts";
 import { returnShare, wholeTenant } from "../store/quota.ts";
 import {
@@ -22,6 +22,7 @@ import {
 } from "../store/snapshots.ts";
 import { failureOf } from "./failures.ts";
 import { whileHeld } from "./hold.ts";
+import { withSlot } from "./slots.ts";
 import { holdMs, onBehalf, type Works } from "./works.ts";
 
 /** A snapshot as the engine has it in hand: locked, as of a moment. */
@@ -55,10 +56,16 @@ interface Claimed {
 }
 
 /** Takes or removes a snapshot, as far as it can be done now. */
-export async function workOnSnapshot(works: Works, tenant: TenantRef, id: string): Promise<void> {
-  const claimed = await decideNow(works, tenant, id);
-  if (claimed === null) return;
+export function workOnSnapshot(works: Works, tenant: TenantRef, id: string): Promise<void> {
+  return withSlot(works.slots, { tenantId: tenant.id, kind: "snapshot", id }, async (takeSlot) => {
+    const claimed = await decideNow(works, tenant, id, takeSlot);
+    if (claimed !== null) await takeStep(works, tenant, claimed);
+  });
+}
+
+async function takeStep(works: Works, tenant: TenantRef, claimed: Claimed): Promise<void> {
   const { snapshot, step, token } = claimed;
+  const { id } = snapshot;
   const { db, clock } = works;
   const extend = () => extendSnapshotStep(db, tenant, { id, token, holdMs, clock });
   try {
@@ -80,7 +87,12 @@ export async function workOnSnapshot(works: Works, tenant: TenantRef, id: string
   }
 }
 
-function decideNow(works: Works, tenant: TenantRef, id: string): Promise<Claimed | null> {
+function decideNow(
+  works: Works,
+  tenant: TenantRef,
+  id: string,
+  takeSlot: () => boolean,
+): Promise<Claimed | null> {
   return withSnapshot(works, tenant, id, async (held, tx) => {
     if (held === null) {
       await tx.batch([setDue(tx, "snapshot", id, null)]);
@@ -97,6 +109,8 @@ function decideNow(works: Works, tenant: TenantRef, id: string): Promise<Claimed
       else await fail(held, "It could not be taken in time.");
       return null;
     }
+    // Without room it stays due, for whoever has room first.
+    if (!takeSlot()) return null;
     const token = works.random.id();
     const claimed = { ...snapshot, stepToken: token, stepUntilMs: nowMs + holdMs };
     await change(held, claimed, null);
@@ -133,6 +147,8 @@ async function change(
   await tx.batch([
     updateSnapshot(snapshot, after),
     setDue(tx, "snapshot", snapshot.id, dueAtMs),
+    // Behind whoever decides about the lease, and may have seen the snapshot as it was before.
+    ...(isDone && !snapshot.automatic ? [lockLease(snapshot.leaseId)] : []),
     ...(isDone ? [setDueBy(tx, "lease", snapshot.leaseId, nowMs)] : []),
   ]);
   if (event !== null) tellSnapshot(tx, event, after);

@@ -1,6 +1,7 @@
 import { type Loop, startLoop } from "#kernel/jobs/loop.ts";
 import type { Runtime, RuntimeEvent } from "../runtimes/types.ts";
 import { observeLease } from "./observe.ts";
+import { observeWarm } from "./warm-work.ts";
 import type { Works } from "./works.ts";
 
 const lookEveryMs = 5_000;
@@ -45,7 +46,9 @@ async function heed(works: Works, { identity, type }: RuntimeEvent): Promise<voi
   const { tenantId, leaseId } = identity;
   try {
     const tenant = await works.tenants.known(tenantId);
-    if (tenant) await observeLease(works, tenant, leaseId);
+    if (tenant === null) return;
+    const seen = await observeLease(works, tenant, leaseId);
+    if (seen === "none") await observeWarm(works, tenant, leaseId);
   } catch (error) {
     works.log.warn({ err: error, lease: leaseId, type }, "an event could not be heeded");
   }

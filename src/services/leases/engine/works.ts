@@ -9,7 +9,16 @@ import type { Tenants } from "#kernel/tenancy/tenants.ts";
 import { type Actor, systemActor } from "#kernel/tenancy/types.ts";
 import type { LeasesConfig } from "../rules/config.ts";
 import type { Fleet } from "../types.ts";
+import type { DueKind } from "../store/due.ts";
 import type { Gauges } from "./metrics.ts";
+import type { Slots } from "./slots.ts";
+
+/** Something that can be worked on. */
+export interface Wanted {
+  readonly tenantId: string;
+  readonly kind: DueKind;
+  readonly id: string;
+}
 
 /** What the parts of one engine share. */
 export interface Works {
@@ -20,12 +29,14 @@ export interface Works {
   readonly faults: Pick<Faults, "at">;
   readonly secrets: Pick<Secrets, "open">;
   readonly settings: Settings;
-  readonly tenants: Pick<Tenants, "known" | "each">;
+  readonly tenants: Pick<Tenants, "known" | "ref" | "each">;
   readonly leases: LeasesConfig;
   readonly publicUrl: string;
   readonly installId: string;
   readonly fleet: Fleet;
   readonly gauges: Gauges;
+  /** Whoever is about to wait for an engine of containers has one. */
+  readonly slots: Slots<Wanted>;
   /** Aborted when the process is to stop. */
   readonly stopping: AbortSignal;
   /** Something of this was committed here: whoever waits for it looks again. */

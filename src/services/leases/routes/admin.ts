@@ -1,6 +1,7 @@
 import type { Routes } from "#kernel/service.ts";
 import { auditPlatform } from "#kernel/audit/platform.ts";
 import { Problem } from "#kernel/errors.ts";
+import { shownDrift as shown } from "../engine/drift.ts";
 import { Drift, Repaired, RepairRequest } from "../schemas/admin.ts";
 import type { FoundDrift, LeasesDeps } from "../types.ts";
 
@@ -70,8 +71,6 @@ export const adminRoutes: Routes<LeasesDeps> = (app, { engine, db, log }) => {
     },
   );
 };
-
-const shown = ({ runtime: _, ...item }: FoundDrift) => item;
 
 function isMeant(
   drift: FoundDrift,

@@ -9,6 +9,7 @@ import { monthStartMs, type QuotaUse } from "../rules/quota.ts";
 import { Presets, Quota, RuntimeInfo } from "../schemas/info.ts";
 import { readQuota, selectStarts } from "../store/quota.ts";
 import { selectSpent } from "../store/usage.ts";
+import { countWarm } from "../store/warm.ts";
 import type { LeasesDeps } from "../types.ts";
 import { callerOf } from "./caller.ts";
 
@@ -88,7 +89,8 @@ const quotaRoute: Routes<LeasesDeps> = (app, deps) => {
         summary: "See how much may be leased, and how much is",
         description:
           "By the tenant as a whole, and by who asks. What the tenant has taken is shown to who " +
-          "may see all its leases; others see their own twice.",
+          "may see all its leases; others see their own twice. Containers that are kept ready for " +
+          "the next leases count as the tenant's CPU, memory and disk, and give way to leases.",
         response: { 200: Quota },
       },
       config: { permission: "lease:read" },
@@ -99,9 +101,10 @@ const quotaRoute: Routes<LeasesDeps> = (app, deps) => {
         const limits = await readLimits(tx, deps);
         const state = await readQuota(tx, caller.id, clock);
         const { nowMs } = state;
-        const [starts, spent] = await tx.batch([
+        const [starts, spent, warm] = await tx.batch([
           selectStarts(caller.id, nowMs),
           selectSpent(caller.id, monthStartMs(nowMs), nowMs),
+          countWarm(),
         ]);
         const begun = starts?.rows[0] as { tenant: number; owner: number };
         const cost = spent?.rows[0] as { tenantMicros: string; ownerMicros: string };
@@ -116,6 +119,7 @@ const quotaRoute: Routes<LeasesDeps> = (app, deps) => {
         return {
           tenant: whole,
           user: quotasOf(limits.userQuota, state.owner, own),
+          warm: { limit: limits.warmMost, used: warm?.rows[0]?.count as number },
           currency: leases.currency,
           limits: {
             minTtlSeconds,

@@ -31,6 +31,10 @@ export interface Limits {
   readonly kubeconfig: string | null;
   readonly quota: QuotaLimits;
   readonly userQuota: QuotaLimits;
+  /** Containers that may be kept ready for a tenant, of all its templates together. */
+  readonly warmMost: number;
+  /** Whether the tenant has pools of the platform's templates too, not only of its own. */
+  readonly isPlatformWarm: boolean;
 }
 
 /** What the installation was told of leases. */
@@ -40,8 +44,12 @@ export interface LeasesConfig extends Limits {
   readonly prices: readonly PricedImage[];
   readonly pauseSeconds: number;
   readonly warnSeconds: number;
+  /** Of one file that is sent into a container or fetched from it. */
+  readonly fileBytesMax: number;
   /** For how long a lease is listed after its end. */
   readonly retentionHours: number;
+  /** Whether the demo leases anything by itself. */
+  readonly hasDemoLeases: boolean;
 }
 
 const integers = {
@@ -53,13 +61,16 @@ const integers = {
   LEASES_MAX_DISK_MB: [1, 16_777_216, 5_120],
   LEASES_PAUSE_SECONDS: [1, 31_536_000, 86_400],
   LEASES_WARN_SECONDS: [0, 86_400, 120],
+  LEASES_MAX_FILE_BYTES: [1, 17_179_869_184, 104_857_600],
   LEASES_RETENTION_HOURS: [1, 87_600, 168],
+  LEASES_DEMO: [0, 1, 1],
   LEASES_QUOTA_LEASES: [0, 1_000_000, 200],
   LEASES_QUOTA_CPU_MILLIS: [0, 1_000_000_000, 100_000],
   LEASES_QUOTA_MEMORY_MB: [0, 1_000_000_000, 102_400],
   LEASES_QUOTA_DISK_MB: [0, 1_000_000_000, 1_048_576],
   LEASES_QUOTA_SNAPSHOTS: [0, 1_000_000, 100],
   LEASES_QUOTA_STARTS_PER_MINUTE: [0, 1_000_000, 600],
+  LEASES_QUOTA_WARM: [0, 10_000, 20],
   LEASES_QUOTA_SPEND_MINOR: [0, 1_000_000_000_000, null],
   LEASES_USER_QUOTA_LEASES: [0, 1_000_000, null],
   LEASES_USER_QUOTA_CPU_MILLIS: [0, 1_000_000_000, null],
@@ -100,7 +111,9 @@ export function leasesConfigOf(
   const faults: ConfigFault[] = [];
   const known = new Set<string>([...Object.keys(integers), ...texts, ...runtimeVariables]);
   for (const name of Object.keys(variables)) {
-    if (!known.has(name)) faults.push({ name, problem: "is no variable of ours" });
+    // Other services have variables too.
+    const isOurs = name.startsWith("LEASES_");
+    if (isOurs && !known.has(name)) faults.push({ name, problem: "is no variable of ours" });
   }
   const integer = (name: IntegerName) => readInteger(name, variables, faults);
   const required = (name: IntegerName) => integer(name) as number;
@@ -117,11 +130,15 @@ export function leasesConfigOf(
     kubeconfig: variables.KUBECONFIG ?? null,
     quota: readQuota("LEASES_QUOTA", integer),
     userQuota: readQuota("LEASES_USER_QUOTA", integer),
+    warmMost: required("LEASES_QUOTA_WARM"),
+    isPlatformWarm: false,
     currency: readCurrency(variables, faults),
     prices: readPrices(variables, faults),
     pauseSeconds: required("LEASES_PAUSE_SECONDS"),
     warnSeconds: required("LEASES_WARN_SECONDS"),
+    fileBytesMax: required("LEASES_MAX_FILE_BYTES"),
     retentionHours: required("LEASES_RETENTION_HOURS"),
+    hasDemoLeases: required("LEASES_DEMO") === 1,
   };
   if (faults.length === 0) faults.push(...rangeFaults(config));
   if (faults.length > 0) throw new ConfigError(faults);

@@ -31,7 +31,7 @@ const firstOf = (...moments: readonly (number | null)[]): number | null => {
 /**
  * What is to be done about a lease at `nowMs`. Its deadlines come before everything, also while
  * somebody works on it: whoever does finds out that it was too late. `waitsFor` is the moment until
- * which an ending lease waits for snapshots that are being taken of it.
+ * which a lease that ends or is restarted waits for snapshots that are being taken of it.
  */
 export function decide(lease: Lease, nowMs: number, waitsFor: number | null = null): Decision {
   if (isOver(lease)) return { kind: "rest", dueAtMs: null };
@@ -42,11 +42,25 @@ export function decide(lease: Lease, nowMs: number, waitsFor: number | null = nu
   const held = lease.stepUntilMs !== null && lease.stepUntilMs > nowMs ? lease.stepUntilMs : null;
   const warnMs = warnAtMs(lease);
   if (warnMs !== null && warnMs <= nowMs) return { kind: "warn", endMs: endOf(lease) };
-  const snapshotsMs = lease.state === "stopping" ? waitsFor : null;
+  const snapshotsMs = waitsUntilMs(lease, waitsFor);
   const blockedUntilMs = held ?? laterThan(nowMs, lease.retryAtMs, snapshotsMs);
   const step = stepOf(lease);
   if (step !== null && blockedUntilMs === null) return { kind: "step", step };
   return { kind: "rest", dueAtMs: firstOf(endMs, warnMs, step === null ? held : blockedUntilMs) };
+}
+
+/** Of the time to start again, what is left for starting whatever is waited for. */
+const startReserveMs = 120_000;
+
+/**
+ * Until when the container of now is needed for snapshots: one that ends, or is given up for a new
+ * one, stays for so long.
+ */
+function waitsUntilMs(lease: Lease, waitsFor: number | null): number | null {
+  if (lease.state === "stopping") return waitsFor;
+  const isRestarted = lease.state === "starting" && lease.startedAtMs !== null;
+  if (!isRestarted || waitsFor === null || lease.deadlineMs === null) return null;
+  return Math.min(waitsFor, lease.deadlineMs - startReserveMs);
 }
 
 const endOf = (lease: Lease): number => earliest(deadlinesOf(lease))?.atMs ?? endsAtMs(lease);

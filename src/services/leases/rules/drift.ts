@@ -1,12 +1,15 @@
-import type { Container } from "../runtimes/types.ts";
+import type { Container, KeptImage } from "../runtimes/types.ts";
 import type { Lease } from "./lease.ts";
 import { isOver } from "./lifecycle.ts";
+import type { StoredSnapshot } from "./snapshots.ts";
 
 /** How what is stored and what is there may differ. */
 export const driftKinds = [
   "missing_container",
   "orphan_container",
   "state_mismatch",
+  "warm_mismatch",
+  "orphan_image",
   "quota_mismatch",
 ] as const;
 export type DriftKind = (typeof driftKinds)[number];
@@ -19,11 +22,20 @@ export type KnownLease = Pick<Lease, "id" | "state" | "generation" | "stepUntilM
 
 /** A lease's container that is not as the lease says, or a container without a lease. */
 export interface Drift {
-  readonly kind: Exclude<DriftKind, "quota_mismatch">;
+  readonly kind: Exclude<DriftKind, "orphan_image" | "quota_mismatch" | "warm_mismatch">;
   readonly leaseId: string;
   readonly containerId: string | null;
   readonly containerName: string | null;
   readonly detail: string;
+}
+
+/** Whether something that was kept is of a snapshot, whose row is `snapshot`, or may become one. */
+export function isWantedImage(
+  kept: Pick<KeptImage, "image" | "isDraft">,
+  snapshot: Pick<StoredSnapshot, "state" | "image"> | null,
+): boolean {
+  if (snapshot?.state === "pending") return true;
+  return snapshot?.image === kept.image && snapshot.state !== "failed" && !kept.isDraft;
 }
 
 const heldBy = ({ stepUntilMs }: KnownLease, nowMs: number): boolean =>

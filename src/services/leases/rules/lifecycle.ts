@@ -69,6 +69,8 @@ export const asks = {
   use: ["running"],
   /** Reading what it wrote. */
   logs: ["starting", "running", "paused", "stopping"],
+  /** Seeing what it uses. */
+  stats: ["running", "paused"],
 } as const satisfies Record<string, readonly LeaseState[]>;
 export type Ask = keyof typeof asks;
 

@@ -1,5 +1,5 @@
 import type { Container, Isolation } from "../runtimes/types.ts";
-import { type Deadline, endsAtMs, renewedUntilMs } from "./deadlines.ts";
+import { type Deadline, endsAtMs, overdue, renewedUntilMs } from "./deadlines.ts";
 import type { Lease } from "./lease.ts";
 import { canMove, type MoveName, moves, type TerminationReason } from "./lifecycle.ts";
 import { openCostMicros } from "./money.ts";
@@ -169,6 +169,8 @@ export interface Ending {
   readonly reason: TerminationReason;
   /** Until when it is paid for: its deadline, or when its container was last alive. */
   readonly atMs: number;
+  /** When it was over; the same unless it is said. */
+  readonly endedAtMs?: number;
   readonly exitCode?: number | null;
   readonly message?: string | null;
 }
@@ -188,18 +190,40 @@ export function stop(lease: Lease, why: Ending, nowMs: number): Moved {
     exitCode: why.exitCode ?? lease.exitCode,
     message: why.message ?? lease.message,
     deadlineMs: nowMs + stopSeconds * 1_000,
-    endsAtMs: Math.min(why.atMs, nowMs),
+    endsAtMs: Math.min(why.endedAtMs ?? why.atMs, nowMs),
   };
   return { lease: finished(lease, change, nowMs), ...withClosed(closed) };
 }
 
-/** Ends a lease whose deadline has passed. */
-export const expire = (lease: Lease, deadline: Deadline, nowMs: number): Moved =>
+/** What is known of a container shortly before its lease's deadline. */
+export type Sight = "alive" | "unseen" | "unknown";
+
+/** Reconciling looks at every container once a minute. */
+const unseenMs = 150_000;
+
+/**
+ * Whether nobody has looked at the container of a lease that runs for so long before its deadline
+ * that it may have been dead for part of it: the servers were away, or its engine was.
+ */
+export const isUnseen = ({ state, seenAtMs }: Lease, { atMs }: Pick<Deadline, "atMs">): boolean =>
+  state === "running" && atMs - (seenAtMs ?? atMs) > unseenMs;
+
+/**
+ * Ends a lease whose deadline has passed. It is paid for until then; where its container can't be
+ * asked for what it did, until it was last seen alive.
+ */
+export const expire = (
+  lease: Lease,
+  deadline: Deadline,
+  nowMs: number,
+  sight: Sight = "alive",
+): Moved =>
   stop(
     lease,
     {
       reason: deadline.reason,
-      atMs: deadline.atMs,
+      atMs: sight === "unknown" ? (lease.seenAtMs ?? deadline.atMs) : deadline.atMs,
+      endedAtMs: deadline.atMs,
       message: deadline.reason === "failed" ? (lease.message ?? deadline.why) : null,
     },
     nowMs,
@@ -288,12 +312,17 @@ export function observe(lease: Lease, container: Container | null, nowMs: number
   const exitedAtMs = Date.parse(container?.exitedAt ?? "");
   const lastSeenMs = lease.seenAtMs ?? lease.runningSinceMs ?? nowMs;
   const atMs = Number.isNaN(exitedAtMs) ? lastSeenMs : exitedAtMs;
+  const passed = overdue(lease, nowMs);
+  // It lived for longer than it may, which nobody had noticed: that is free, and no crash.
+  if (passed !== null && passed.atMs <= atMs) {
+    return { kind: "over", ending: { reason: passed.reason, atMs: passed.atMs, exitCode } };
+  }
   if (container !== null && exitCode === 0 && !container.outOfMemory) {
     const message = "Its program ended by itself.";
     return { kind: "over", ending: { reason: "released", atMs, exitCode, message } };
   }
   const message = describeDeath(container);
-  if (lease.restarts < lease.maxRestarts) {
+  if (passed === null && lease.restarts < lease.maxRestarts) {
     return { kind: "died", restart: { isAutomatic: true, atMs, exitCode, message } };
   }
   const reason = container?.outOfMemory ? "oom" : "crashed";

@@ -29,6 +29,30 @@ export const snapshotShare: QuotaUse = {
   snapshots: 1,
 };
 
+export const nothing: QuotaUse = { leases: 0, cpuMillis: 0, memoryMb: 0, diskMb: 0, snapshots: 0 };
+
+/** Several shares as one. */
+export const sharesSum = (shares: readonly QuotaUse[]): QuotaUse =>
+  shares.reduce(
+    (sum, share) => ({
+      leases: sum.leases + share.leases,
+      cpuMillis: sum.cpuMillis + share.cpuMillis,
+      memoryMb: sum.memoryMb + share.memoryMb,
+      diskMb: sum.diskMb + share.diskMb,
+      snapshots: sum.snapshots + share.snapshots,
+    }),
+    nothing,
+  );
+
+/** What is left of a share without another one. */
+export const sharesLess = (share: QuotaUse, less: QuotaUse): QuotaUse => ({
+  leases: share.leases - less.leases,
+  cpuMillis: share.cpuMillis - less.cpuMillis,
+  memoryMb: share.memoryMb - less.memoryMb,
+  diskMb: share.diskMb - less.diskMb,
+  snapshots: share.snapshots - less.snapshots,
+});
+
 export type QuotaName = keyof QuotaLimits;
 
 /** Whose quota it is. */

@@ -41,6 +41,7 @@ export const leasesSettings = {
   quota_disk_mb: count("Disk that the tenant's leases may have together, in MiB"),
   quota_snapshots: count("Snapshots that the tenant may keep"),
   quota_starts_per_minute: count("Leases that the tenant may start in a minute"),
+  quota_warm: count("Containers that may be kept ready for the tenant", 10_000),
   quota_spend_minor: count("What the tenant may spend on leases in a month, in the minor unit"),
   user_quota_leases: count("Leases that each user may have at once"),
   user_quota_cpu_millis: count("CPU that each user's leases may have together, in thousandths"),
@@ -49,6 +50,11 @@ export const leasesSettings = {
   user_quota_snapshots: count("Snapshots that each user may keep"),
   user_quota_starts_per_minute: count("Leases that each user may start in a minute"),
   user_quota_spend_minor: count("What each user may spend on leases in a month, in minor units"),
+  warm_platform_templates: {
+    title: "Keep containers of the platform's templates ready, not only of the tenant's own",
+    schema: Type.Boolean(),
+    default: false,
+  },
 } as const satisfies SettingCatalogue;
 
 type Chosen = Readonly<Record<string, unknown>>;
@@ -81,5 +87,7 @@ export function limitsOf(config: LeasesConfig, chosen: Chosen): Limits {
     kubeconfig: text("kubeconfig"),
     quota: quotaOf("", config.quota),
     userQuota: quotaOf("user_", config.userQuota),
+    warmMost: number("quota_warm", config.warmMost),
+    isPlatformWarm: chosen.warm_platform_templates === true,
   };
 }

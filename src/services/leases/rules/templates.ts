@@ -33,6 +33,7 @@ const usual: Omit<TemplateValues, "name" | "image"> = {
   priceCpuHourMinor: null,
   priceGbHourMinor: null,
   priceFlatMinor: null,
+  warmSize: 0,
   active: true,
 };
 

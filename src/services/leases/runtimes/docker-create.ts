@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
+import { LRUCache } from "lru-cache";
 import { systemClock } from "#kernel/clock.ts";
+import { Problem } from "#kernel/errors.ts";
 import type { Engine } from "./docker-engine.ts";
 import { statusOf, wordsOf } from "./docker-errors.ts";
 import { cpusFromRefusal, type EngineFacts, type KeptFacts } from "./docker-facts.ts";
@@ -39,8 +41,25 @@ export interface Workshop {
     canLimitDisk: boolean;
     /** Image and name → numbers. */
     readonly users: Map<string, string>;
+    /** What is known of images, for a few seconds: a burst asks for one and the same. */
+    readonly images: LRUCache<string, ImageFacts>;
+    /** Containers that were made here a moment ago and are to be started. */
+    readonly made: LRUCache<string, Inspection>;
   };
 }
+
+const imageMsMax = 10_000;
+const madeMsMax = 5_000;
+
+/** Nothing is known of the engine yet. */
+export const nothingLearned = (): Workshop["learned"] => ({
+  turn: 0,
+  cpus: null,
+  canLimitDisk: true,
+  users: new Map(),
+  images: new LRUCache({ max: 1_000, ttl: imageMsMax }),
+  made: new LRUCache({ max: 1_000, ttl: madeMsMax }),
+});
 
 /** What the engine says of a container, by id or name; null where there is none. */
 export async function inspectContainer(
@@ -78,14 +97,14 @@ async function adopted({ engine }: Workshop, spec: ContainerSpec, signal: AbortS
   throw runtimeErrors.conflict({ detail });
 }
 
-/** Asks the engine to create; one of this name may have come meanwhile. */
+/** Asks the engine to create; null where there is one of this name. */
 async function post(
   { engine }: Workshop,
   spec: ContainerSpec,
   around: Surroundings,
   signal: AbortSignal,
-): Promise<void> {
-  await engine.ask("create the container", {
+): Promise<string | null> {
+  const { status, body } = await engine.ask<{ Id: string }>("create the container", {
     method: "POST",
     path: "/containers/create",
     query: { name: spec.name },
@@ -95,6 +114,7 @@ async function post(
     lane: "making",
     signal,
   });
+  return status === 201 ? body.Id : null;
 }
 
 /** As `post`; learns from a refusal what the engine lacks, and asks once more without it. */
@@ -103,7 +123,7 @@ async function postLearning(
   spec: ContainerSpec,
   around: Omit<Surroundings, "cpuset" | "canLimitDisk">,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | null> {
   const { learned } = shop;
   learned.turn += 1;
   const { cpus } = await shop.facts.get();
@@ -141,21 +161,22 @@ async function make(
   spec: ContainerSpec,
   image: ImageFacts,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<string | null> {
   const { engine, firewall } = shop;
   const network = await ensureNetwork(engine, firewall, spec);
   const asked = { asked: spec.user, image };
   const user = await resolveUser(engine, asked, shop.learned.users, signal);
   const { nameServers = ["1.1.1.1", "9.9.9.9"] } = engine.options;
   const hasIpv6 = existsSync("/proc/sys/net/ipv6");
-  await postLearning(shop, spec, { image, user, network, nameServers, hasIpv6 }, signal);
+  return postLearning(shop, spec, { image, user, network, nameServers, hasIpv6 }, signal);
 }
 
 const registerMsMax = 30_000;
 
 /**
- * Makes it until it can be seen: the engine refuses a name from the moment somebody asks for it,
- * and shows the container a little later, or never where that somebody failed.
+ * Makes it, and finds by that whether it is there already. Until it can be seen: the engine refuses
+ * a name from the moment somebody asks for it, and shows the container a little later, or never
+ * where that somebody failed.
  */
 async function makeOrMeet(
   shop: Workshop,
@@ -165,9 +186,14 @@ async function makeOrMeet(
 ): Promise<Inspection> {
   const startMs = performance.now();
   for (;;) {
-    await make(shop, spec, image, signal);
-    const container = await adopted(shop, spec, signal);
-    if (container !== null) return container;
+    const id = await make(shop, spec, image, signal);
+    const container = id
+      ? await inspectContainer(shop.engine, id, signal)
+      : await adopted(shop, spec, signal);
+    if (container !== null) {
+      if (id) shop.learned.made.set(id, container);
+      return container;
+    }
     if (performance.now() - startMs > registerMsMax) {
       throw runtimeErrors.conflict({
         detail: `The engine keeps the name ${spec.name} for itself.`,
@@ -186,16 +212,12 @@ export async function createContainer(
   spec: ContainerSpec,
   signal: AbortSignal,
 ): Promise<Inspection> {
-  let container = await adopted(shop, spec, signal);
-  if (container === null) {
-    const known = await shop.facts.get();
-    const isKnown = spec.ociRuntime === null || known.ociRuntimes.includes(spec.ociRuntime);
-    checkEngine(isKnown ? known : await shop.facts.fresh(), spec);
-    const image = await ensureImage(shop.engine, spec.image, signal);
-    const fault = specFault(spec, image);
-    if (fault !== null) throw runtimeErrors.refused({ detail: `It can't be created: ${fault}.` });
-    container = await makeOrMeet(shop, spec, image, signal);
-  }
+  const container = await makeNew(shop, spec, signal).catch(async (error: unknown) => {
+    // What has become impossible may have been done before.
+    const there = impossible.has(codeOf(error)) ? await adopted(shop, spec, signal) : null;
+    if (there === null) throw error;
+    return there;
+  });
   // Repeated for a container that was found: whoever made it may have ended before this.
   if (spec.writable && container.State.Status === "created") {
     await prepareWorkspace(shop, container.Id, signal);
@@ -203,23 +225,76 @@ export async function createContainer(
   return container;
 }
 
+const impossible = new Set<string>([runtimeErrors.image_missing.code, runtimeErrors.refused.code]);
+
+const codeOf = (error: unknown): string => (error instanceof Problem ? error.code : "");
+
+async function makeNew(
+  shop: Workshop,
+  spec: ContainerSpec,
+  signal: AbortSignal,
+): Promise<Inspection> {
+  const image = await factsOfImage(shop, spec.image, signal);
+  const known = await shop.facts.get();
+  const isKnown = spec.ociRuntime === null || known.ociRuntimes.includes(spec.ociRuntime);
+  checkEngine(isKnown ? known : await shop.facts.fresh(), spec);
+  const fault = specFault(spec, image);
+  if (fault !== null) throw runtimeErrors.refused({ detail: `It can't be created: ${fault}.` });
+  try {
+    return await makeOrMeet(shop, spec, image, signal);
+  } catch (error) {
+    // It may have been of an image that is gone since it was looked up.
+    if (statusOf(error) !== 404 || !shop.learned.images.delete(spec.image)) throw error;
+    return makeOrMeet(shop, spec, await factsOfImage(shop, spec.image, signal), signal);
+  }
+}
+
+async function factsOfImage({ engine, learned }: Workshop, image: string, signal: AbortSignal) {
+  const known = learned.images.get(image);
+  if (known) return known;
+  const facts = await ensureImage(engine, image, signal);
+  learned.images.set(image, facts);
+  return facts;
+}
+
+/** Starts a container whose network is there; done where it runs. */
+async function beginContainer(engine: Engine, { Id }: Pick<Inspection, "Id">): Promise<void> {
+  await engine.ask("start the container", {
+    method: "POST",
+    path: `/containers/${Id}/start`,
+    accept: [204, 304],
+    deadlineMs: createMsMax,
+    lane: "work",
+  });
+}
+
+/**
+ * Starts a container that was made here a moment ago, which needs no look at it first; false for
+ * any other one, and where something of it is gone already.
+ */
+export async function startMade({ engine, learned }: Workshop, id: string): Promise<boolean> {
+  const made = learned.made.get(id);
+  learned.made.delete(id);
+  if (!made) return false;
+  try {
+    await beginContainer(engine, made);
+    return true;
+  } catch (error) {
+    if (statusOf(error) === 404) return false;
+    throw error;
+  }
+}
+
 /** Starts a container; done where it runs. Its network may have been removed since it was made. */
 export async function startContainer(
   { engine, firewall }: Workshop,
   container: Inspection,
 ): Promise<void> {
-  const request = {
-    method: "POST",
-    path: `/containers/${container.Id}/start`,
-    accept: [204, 304],
-    deadlineMs: createMsMax,
-    lane: "work",
-  } as const;
   const labels = container.Config.Labels;
   const identity = identityOf(labels, container.Name.replace(/^\//, ""));
   const spec = { egress: egressOf(labels), ports: portsOf(labels) };
   if (identity !== null && container.State.Status !== "running") {
     await ensureNetwork(engine, firewall, { identity, ...spec });
   }
-  await engine.ask("start the container", request);
+  await beginContainer(engine, container);
 }

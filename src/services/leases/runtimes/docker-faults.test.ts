@@ -73,7 +73,7 @@ test("an engine that is cut off fails all calls at once; mended, all goes on", a
     ["snapshot", runtime.snapshot(main.id, { tenantId: "t", snapshotId: "s", scrubEnv: [] })],
     ["removeSnapshot", runtime.removeSnapshot(`plimsoll/${house.installId}/t/snapshot:s`)],
   ];
-  for (const [what, call] of calls) await rejects(call, what);
+  await Promise.all(calls.map(([what, call]) => rejects(call, what)));
   const info = await runtime.info();
   assert.equal(info.available, false);
   assert.match(info.notes[0] ?? "", /No Docker Engine answers at unix:/);

@@ -244,3 +244,21 @@ test("a set-user-ID program gives nobody root's rights", async (t) => {
     assert.equal(exitCode, 65_534 % 256);
   }
 });
+
+// Guards against a container that fills the host's disk, where the engine's storage has no quota.
+test("who writes more than it may is ended, and nobody else is", async (t) => {
+  const house = await dockerHouse(t);
+  if (!house) return;
+  const { runtime } = house;
+  const greedy = await house.run({ writable: true, diskMb: 4 });
+  const modest = await house.run({ writable: true, diskMb: 64 });
+  const memory = await house.run({ memoryMb: 128, diskMb: 64 });
+  for (const { id } of [greedy, modest, memory]) {
+    await house.sh(id, "head -c 12000000 /dev/zero >/workspace/file");
+  }
+  await runtime.tidy?.();
+  // An engine with a quota has refused it.
+  const end = greedy.isolation.diskMb === null ? "exited" : "running";
+  const states = [greedy, modest, memory].map(async ({ id }) => (await runtime.inspect(id))?.state);
+  assert.deepEqual(await Promise.all(states), [end, "running", "running"]);
+});

@@ -38,12 +38,17 @@ function checkReference(image: string): void {
 }
 
 /** What the engine knows of an image; null where it has none of this name. */
-export async function inspectImage(engine: Engine, image: string): Promise<ImageInspection | null> {
+export async function inspectImage(
+  engine: Engine,
+  image: string,
+  signal?: AbortSignal,
+): Promise<ImageInspection | null> {
   checkReference(image);
   const { status, body } = await engine.ask<ImageInspection>("look up the image", {
     method: "GET",
     path: `/images/${image}/json`,
     accept: [200, 404],
+    signal,
   });
   return status === 404 ? null : body;
 }
@@ -109,7 +114,7 @@ export async function ensureImage(
   image: string,
   signal?: AbortSignal,
 ): Promise<ImageFacts> {
-  const there = await inspectImage(engine, image);
+  const there = await inspectImage(engine, image, signal);
   if (there !== null) return factsOf(there);
   if (!isFetched(image)) {
     throw runtimeErrors.image_missing({ detail: `The engine has no image "${image}".` });

@@ -1,5 +1,5 @@
 import { type EngineFacts, strengthOf } from "./docker-facts.ts";
-import { egressOf, identityOf } from "./docker-spec.ts";
+import { diskMbIn, egressOf, identityOf } from "./docker-spec.ts";
 import type { Container, ContainerState, Isolation } from "./types.ts";
 
 /** The part of the engine's `GET /containers/{id}/json` that is read. */
@@ -101,7 +101,12 @@ function notesOf({ HostConfig: host, ...seen }: Inspection, facts: EngineFacts):
   if (host.ReadonlyRootfs) {
     notes.push("Files are in memory and count towards the container's memory.");
   } else if (diskMbOf(host) === null) {
-    notes.push("No disk quota: the engine has none for its storage, so a writer can fill it.");
+    const most = diskMbIn(seen.Config.Labels);
+    const end =
+      most === null
+        ? "a writer can fill it."
+        : `who has written more than ${most} MiB is ended when that is seen, within a minute or two.`;
+    notes.push(`No disk quota: the engine has none for its storage; ${end}`);
   }
   if (!facts.hasAppArmor || !seen.AppArmorProfile) notes.push("No AppArmor profile is in force.");
   if (host.MemorySwap !== host.Memory) notes.push("Swap is not limited.");

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { dockerHouse } from "./docker-fixture.ts";
-import { imageArchive, isDraft, snapshotNames } from "./docker-snapshot.ts";
+import { imageArchive, keptImageOf, snapshotNames } from "./docker-snapshot.ts";
 import { firstFileOf } from "./docker-tar.ts";
 
 const never = new AbortController().signal;
@@ -51,9 +51,11 @@ test("snapshots are called after installation and tenant", () => {
   const request = { tenantId: "t", snapshotId: "s", scrubEnv: [] };
   const { image, draft } = snapshotNames("i", request);
   assert.deepEqual([image, draft], ["plimsoll/i/t/snapshot:s", "plimsoll/i/t/draft:s"]);
-  assert.equal(isDraft("i", draft), true);
-  for (const other of [image, "plimsoll/j/t/draft:s", "draft:s", "plimsoll/i/t/draft:s/x"]) {
-    assert.equal(isDraft("i", other), false, other);
+  const kept = { tenantId: "t", snapshotId: "s" };
+  assert.deepEqual(keptImageOf("i", draft), { image: draft, ...kept, isDraft: true });
+  assert.deepEqual(keptImageOf("i", image), { image, ...kept, isDraft: false });
+  for (const other of ["plimsoll/j/t/draft:s", "draft:s", "plimsoll/i/t/draft:s/x", "alpine"]) {
+    assert.equal(keptImageOf("i", other), null, other);
   }
 });
 
@@ -118,7 +120,7 @@ test("removing a snapshot may be repeated, and reaches nothing else", async (t) 
     snapshotId: "gone",
     scrubEnv: [],
   });
-  const others = [image, "plimsoll/other/t/snapshot:x", `plimsoll/${installId}/t/draft:x`];
+  const others = [image, "plimsoll/other/t/snapshot:x", `plimsoll/${installId}/t/else:x`];
   for (const other of [...others, `plimsoll/${installId}/../../x/snapshot:x`]) {
     await assert.rejects(runtime.removeSnapshot(other), code("REFUSED"), other);
   }
@@ -137,4 +139,37 @@ test("removing a snapshot may be repeated, and reaches nothing else", async (t) 
   const scrubEnv = ["A\nRUN id"];
   await assert.rejects(runtime.snapshot(id, { ...request, scrubEnv }), code("REFUSED"));
   assert.match((await house.sh(id, "echo alive")).stdout, /alive/);
+});
+
+// Guards against a disk that fills with what killed servers leave in the middle of snapshots.
+test("what is left of a snapshot that was half taken is found, and goes", async (t) => {
+  const house = await dockerHouse(t);
+  if (!house) return;
+  const { runtime, engine, installId } = house;
+  const { id } = await house.run({ writable: true });
+  const kept = { tenantId: "tenant-a", snapshotId: "half" };
+  const draft = `plimsoll/${installId}/tenant-a/draft`;
+  const leaveHalf = () =>
+    engine.ask("take half of a snapshot", {
+      method: "POST",
+      path: "/commit",
+      query: { container: id, repo: draft, tag: "half" },
+      deadlineMs: 60_000,
+    });
+  const labelled = async () => {
+    const filters = JSON.stringify({ label: [`plimsoll.install=${installId}`] });
+    const query = { all: true, filters };
+    return (await engine.ask<object[]>("list", { method: "GET", path: "/images/json", query }))
+      .body;
+  };
+  await leaveHalf();
+  const half = { ...kept, image: `${draft}:half`, isDraft: true };
+  assert.deepEqual(await runtime.keptImages?.(), [half]);
+  const { image } = await runtime.snapshot(id, { ...kept, scrubEnv: [] });
+  const whole = { ...kept, image, isDraft: false };
+  assert.deepEqual(await runtime.keptImages?.(), [whole]);
+  assert.deepEqual(await labelled(), [], "drafts without a name");
+  await leaveHalf();
+  await runtime.removeSnapshot(half.image);
+  assert.deepEqual(await runtime.keptImages?.(), [whole]);
 });

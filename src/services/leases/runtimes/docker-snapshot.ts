@@ -3,9 +3,10 @@ import type { Engine } from "./docker-engine.ts";
 import type { EngineFacts } from "./docker-facts.ts";
 import { type ImageInspection, inspectImage } from "./docker-images.ts";
 import type { Inspection } from "./docker-isolation.ts";
+import { installLabel } from "./docker-spec.ts";
 import { tarOf } from "./docker-tar.ts";
 import { runtimeErrors } from "./errors.ts";
-import type { SnapshotRequest, TakenSnapshot } from "./types.ts";
+import type { KeptImage, SnapshotRequest, TakenSnapshot } from "./types.ts";
 
 const commitMsMax = 600_000;
 
@@ -21,9 +22,14 @@ export function snapshotNames(installId: string, { tenantId, snapshotId }: Snaps
   };
 }
 
-/** Whether an image is a draft that a server left behind in the middle of a snapshot. */
-export const isDraft = (installId: string, image: string): boolean =>
-  image.startsWith(`plimsoll/${installId}/`) && /\/draft:[^/]+$/.test(image);
+/** What the name of an image says that is a snapshot of the installation or a draft; else null. */
+export function keptImageOf(installId: string, image: string): KeptImage | null {
+  const [prefix, install, tenantId = "", rest = "", ...more] = image.split("/");
+  const [, kind, snapshotId = ""] = /^(snapshot|draft):([\w.-]+)$/.exec(rest) ?? [];
+  const isOurs = prefix === "plimsoll" && install === installId && more.length === 0;
+  if (!isOurs || kind === undefined || tenantId === "") return null;
+  return { image, tenantId, snapshotId, isDraft: kind === "draft" };
+}
 
 const nameOf = (variable: string): string => variable.split("=", 1)[0] ?? "";
 
@@ -166,6 +172,8 @@ export async function takeSnapshot(
   if ((await inspectImage(engine, image)) === null) {
     try {
       const isOne = facts.keepsImagesInContainerd;
+      // A draft of somebody who was killed would lose its name to ours, and stay for good.
+      if (!isOne) await removeImage(engine, draft);
       await commit(engine, container.Id, isOne ? image : draft, scrubEnv);
       if (!isOne) await redraft(engine, names, scrubEnv);
     } finally {
@@ -184,28 +192,43 @@ export async function takeSnapshot(
   return { image, sizeBytes: await sizeBeyond(engine, taken, container.Image) };
 }
 
-/** Removes a snapshot; done where it is gone. Refuses to remove any other image. */
+/** Removes a snapshot or a draft; done where it is gone. Refuses to remove any other image. */
 export async function dropSnapshot(engine: Engine, image: string): Promise<void> {
-  const own = `plimsoll/${engine.options.installId}/`;
-  if (!image.startsWith(own) || !/\/snapshot:[\w.-]+$/.test(image) || image.includes("..")) {
+  if (keptImageOf(engine.options.installId, image) === null || image.includes("..")) {
     throw runtimeErrors.refused({ detail: `"${image}" is no snapshot of this installation.` });
   }
   await removeImage(engine, image);
 }
 
-/** Removes what servers left behind that ended in the middle of a snapshot, an hour ago or more. */
-export async function removeDrafts(engine: Engine, nowSeconds: number): Promise<void> {
+interface ListedImage {
+  readonly Id: string;
+  readonly RepoTags?: readonly string[] | null;
+  readonly Created: number;
+}
+
+const imagesWith = async (engine: Engine, filters: Record<string, readonly string[]>) => {
+  const query = { filters: JSON.stringify(filters) };
+  const request = { method: "GET", path: "/images/json", query } as const;
+  return (await engine.ask<ListedImage[]>("list its images", request)).body;
+};
+
+/** Snapshots and drafts of the installation, whoever wants them. */
+export async function listKept(engine: Engine): Promise<KeptImage[]> {
   const { installId } = engine.options;
-  const { body } = await engine.ask<{ RepoTags?: string[] | null; Created: number }[]>(
-    "list its images",
-    {
-      method: "GET",
-      path: "/images/json",
-      query: { filters: JSON.stringify({ reference: [`plimsoll/${installId}/*/draft`] }) },
-    },
-  );
-  for (const { RepoTags, Created } of body) {
-    if (nowSeconds - Created < 3_600) continue;
-    for (const tag of RepoTags ?? []) if (isDraft(installId, tag)) await removeImage(engine, tag);
+  const kinds = ["snapshot", "draft"].map((kind) => `plimsoll/${installId}/*/${kind}`);
+  const listed = await imagesWith(engine, { reference: kinds });
+  return listed
+    .flatMap(({ RepoTags }) => RepoTags ?? [])
+    .map((tag) => keptImageOf(installId, tag))
+    .filter((kept) => kept !== null);
+}
+
+const namelessSecondsMin = 3_600;
+
+/** Removes drafts that have lost their names to others, after the longest that any is needed. */
+export async function removeNameless(engine: Engine, nowSeconds: number): Promise<void> {
+  const label = [installLabel(engine.options.installId)];
+  for (const { Id, Created } of await imagesWith(engine, { dangling: ["true"], label })) {
+    if (nowSeconds - Created > namelessSecondsMin) await removeImage(engine, Id);
   }
 }

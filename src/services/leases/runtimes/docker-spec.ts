@@ -20,6 +20,7 @@ const label = {
   name: "plimsoll.name",
   egress: "plimsoll.egress",
   ports: "plimsoll.ports",
+  disk: "plimsoll.disk",
 } as const;
 
 type Labels = Readonly<Record<string, string>>;
@@ -27,9 +28,25 @@ type Labels = Readonly<Record<string, string>>;
 /** The label by which all of an installation's containers are found. */
 export const installLabel = (installId: string): string => `${label.install}=${installId}`;
 
+/** By which writable containers are found; it says how much each may write, in MiB. */
+export const diskLabel: string = label.disk;
+
+/** What a writable container may write where nobody said. */
+const writableMb = 10_240;
+
+const diskMbOf = ({ diskMb }: ContainerSpec): number => diskMb ?? writableMb;
+
+/** How much a writable container may write, in MiB; null for one that is not. */
+export function diskMbIn(labels: Labels | null | undefined): number | null {
+  const text = labels?.[label.disk] ?? "";
+  return /^\d{1,9}$/.test(text) ? Number(text) : null;
+}
+
 /** What says whose a container is. It never changes, so it never holds a deadline. */
-export function labelsOf({ name, identity, egress, ports }: ContainerSpec): Labels {
+export function labelsOf(spec: ContainerSpec): Labels {
+  const { name, identity, egress, ports } = spec;
   return {
+    ...(spec.writable && { [label.disk]: String(diskMbOf(spec)) }),
     [label.install]: identity.installId,
     [label.tenant]: identity.tenantId,
     [label.lease]: identity.leaseId,
@@ -177,12 +194,12 @@ function diskOf(spec: ContainerSpec, { image, user, canLimitDisk }: Surroundings
   const wanted = spec.writable
     ? Object.entries(places).filter(([path]) => image.volumes.includes(path))
     : Object.entries(places);
-  const isLimited = spec.writable && spec.diskMb !== null && canLimitDisk;
+  const isLimited = spec.writable && canLimitDisk;
   return {
     ReadonlyRootfs: !spec.writable,
     Tmpfs: Object.fromEntries(wanted.map(([path, sizeMb]) => [path, tmpfsOf(sizeMb, user)])),
     ShmSize: shmMb * bytesPerMb,
-    ...(isLimited && { StorageOpt: { size: `${spec.diskMb}m` } }),
+    ...(isLimited && { StorageOpt: { size: `${diskMbOf(spec)}m` } }),
   };
 }
 

@@ -1,8 +1,15 @@
 import { connect } from "node:net";
 import { LRUCache } from "lru-cache";
 import { systemClock } from "#kernel/clock.ts";
-import { createContainer, startContainer, type Workshop } from "./docker-create.ts";
+import {
+  createContainer,
+  nothingLearned,
+  startContainer,
+  startMade,
+  type Workshop,
+} from "./docker-create.ts";
 import { connectEngine, type DockerOptions, type Engine } from "./docker-engine.ts";
+import { endOverfull } from "./docker-disk.ts";
 import { isUnavailable } from "./docker-errors.ts";
 import { watchEvents } from "./docker-events.ts";
 import { runExec } from "./docker-exec.ts";
@@ -13,7 +20,7 @@ import { containerOf, type Inspection } from "./docker-isolation.ts";
 import { findOwn, getOwn, removeContainer, setPaused, stopContainer } from "./docker-lifecycle.ts";
 import { readLogs } from "./docker-logs.ts";
 import { removeIdleNetworks } from "./docker-network.ts";
-import { dropSnapshot, removeDrafts, takeSnapshot } from "./docker-snapshot.ts";
+import { dropSnapshot, listKept, removeNameless, takeSnapshot } from "./docker-snapshot.ts";
 import { installLabel, portsOf } from "./docker-spec.ts";
 import { type EngineStats, statsOf } from "./docker-stats.ts";
 import { openTerminal } from "./docker-terminal.ts";
@@ -134,13 +141,14 @@ async function tidyUp(
   view: View,
   idleSinceMs: Map<string, number>,
 ) {
+  await endOverfull(engine);
   const used = new Set((await listOwn(engine, view)).map(({ isolation }) => isolation.network));
   used.delete("none");
   // Whoever reloads the host's firewall throws our rules away.
   if (used.size > 0) await firewall.ensure();
   await removeIdleNetworks(engine, used, idleSinceMs, performance.now());
   const nowSeconds = systemClock.nowMs() / 1_000;
-  await removeDrafts(engine, nowSeconds);
+  await removeNameless(engine, nowSeconds);
   await removeLookups(engine, nowSeconds);
 }
 
@@ -154,7 +162,7 @@ function lifecycleOf(shop: Workshop) {
     create: async (...[spec, signal]: Parameters<Runtime["create"]>) =>
       shown(await createContainer(shop, spec, signal)),
     async start(id: string) {
-      await startContainer(shop, await getOwn(engine, id));
+      if (!(await startMade(shop, id))) await startContainer(shop, await getOwn(engine, id));
       return shown(await getOwn(engine, id));
     },
     async inspect(id: string) {
@@ -188,8 +196,7 @@ async function addressOf(engine: Engine, id: string, port: number) {
 export function dockerRuntime(options: DockerOptions): Runtime {
   const engine = connectEngine(options);
   const facts = keptFacts(engine);
-  const learned = { turn: 0, cpus: null, canLimitDisk: true, users: new Map<string, string>() };
-  const shop: Workshop = { engine, facts, firewall: createFirewall(), learned };
+  const shop: Workshop = { engine, facts, firewall: createFirewall(), learned: nothingLearned() };
   const measure = diskUse(engine);
   return {
     name: "docker",
@@ -214,6 +221,7 @@ export function dockerRuntime(options: DockerOptions): Runtime {
     snapshot: async (id, request) =>
       takeSnapshot(engine, await facts.get(), await getOwn(engine, id), request),
     removeSnapshot: (image) => dropSnapshot(engine, image),
+    keptImages: () => listKept(engine),
     events: (signal) => watchEvents(engine, signal),
     async close() {
       engine.close();

@@ -5,7 +5,6 @@ import { noProcessRuntime, processImage } from "../fixtures/process-runtime.ts";
 import { plainSpec, refuses, soon, until } from "../fixtures/runtime-bench.ts";
 import { connectCluster, type KubernetesOptions } from "./kubernetes-connection.ts";
 import { tidyPolicies } from "./kubernetes-lifecycle.ts";
-import { logReader } from "./kubernetes-logs.ts";
 import { networkPolicyOf, podOf } from "./kubernetes-objects.ts";
 import { bytesOf, containerOf, stateOf } from "./kubernetes-pod.ts";
 import { usageIn } from "./kubernetes-stats.ts";
@@ -292,32 +291,6 @@ suite("kubernetes runtime against a cluster that fails", { skip, concurrency: 4 
       "cpuacct/cpuacct.usage 1500000000\nmemory/memory.usage_in_bytes 8192\npids/pids.current 2\n";
     assert.deepEqual(usageIn(first), { cpuSeconds: 1.5, memoryBytes: 8_192, pids: 2 });
     assert.deepEqual(usageIn(""), { cpuSeconds: null, memoryBytes: null, pids: null });
-  });
-
-  // Guards against cursors that skip a line, or give one twice, where two have one moment.
-  test("no two lines have one moment", () => {
-    const lines = [
-      "2026-01-01T00:00:00.5Z one",
-      "2026-01-01T00:00:00.500000000Z two",
-      "2026-01-01T02:00:00.500000001+02:00 three",
-      "2026-01-01T00:00:00.999999999Z ",
-      "2026-01-01T00:00:00.999999999Z five",
-      "no line",
-    ];
-    const read = logReader();
-    const first = lines.map(read);
-    assert.deepEqual(
-      first.map((line) => line && [line.at, line.text]),
-      [
-        ["2026-01-01T00:00:00.500000000Z", "one"],
-        ["2026-01-01T00:00:00.500000001Z", "two"],
-        ["2026-01-01T00:00:00.500000002Z", "three"],
-        ["2026-01-01T00:00:00.999999999Z", ""],
-        ["2026-01-01T00:00:01.000000000Z", "five"],
-        null,
-      ],
-    );
-    assert.deepEqual(lines.map(logReader()), first, "the same each time");
   });
 });
 

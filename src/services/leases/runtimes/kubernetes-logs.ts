@@ -1,4 +1,3 @@
-import { createInterface } from "node:readline";
 import type { Clock } from "#kernel/clock.ts";
 import type { Connection } from "./kubernetes-connection.ts";
 import { isGone, isUnavailable, problemOf } from "./kubernetes-errors.ts";
@@ -8,6 +7,8 @@ import type { ContainerState, LogLine, LogRequest } from "./types.ts";
 
 const betweenTriesMs = 250;
 const triesInARow = 5;
+/** A line longer than this is given in parts. */
+const lineBytesMax = 256 * 1_024;
 
 /** One nanosecond later. */
 function next(at: string): string {
@@ -16,14 +17,46 @@ function next(at: string): string {
   return momentOf(new Date(second).toISOString(), nanoseconds % 1e9);
 }
 
+/** What stands between two ends of lines, or a further part of it. */
+interface Piece {
+  readonly text: string;
+  readonly isRest: boolean;
+}
+
+/** Cuts what a node sends into lines, and into parts those that would fill the memory. */
+export async function* piecesOf(answer: AsyncIterable<Buffer>): AsyncGenerator<Piece> {
+  let pending = Buffer.alloc(0);
+  let isRest = false;
+  for await (const chunk of answer) {
+    pending = Buffer.concat([pending, chunk]);
+    for (;;) {
+      const end = pending.indexOf(0x0a);
+      const isWhole = end !== -1 && end <= lineBytesMax;
+      if (!isWhole && pending.length <= lineBytesMax) break;
+      const cut = isWhole ? end : lineBytesMax;
+      // The rest of nothing is only the end of a line.
+      if (cut > 0 || !isRest) yield { text: pending.toString("utf8", 0, cut), isRest };
+      pending = pending.subarray(isWhole ? cut + 1 : cut);
+      isRest = !isWhole;
+    }
+  }
+  if (pending.length > 0) yield { text: pending.toString("utf8"), isRest };
+}
+
 /**
  * Takes lines apart as a node gives them: a moment, a space, and what was written. Of two lines of
  * one moment the second is a nanosecond later, the same each time it is read from the same second.
- * Null for what is no line. Both outputs come as one: nodes don't tell which a line was written to.
+ * Null for what is no line. The rest of a line that was cut is a line of its own. Both outputs come
+ * as one: nodes don't tell which a line was written to.
  */
-export function logReader(): (line: string) => LogLine | null {
+export function logReader(): (line: string, isRest?: boolean) => LogLine | null {
   let last = "";
-  return (line) => {
+  return (line, isRest = false) => {
+    if (isRest && last === "") return null;
+    if (isRest) {
+      last = next(last);
+      return { at: last, stream: "stdout", text: line };
+    }
     const space = line.indexOf(" ");
     const at = momentOf(space === -1 ? line : line.slice(0, space));
     if (at === "") return null;
@@ -54,19 +87,16 @@ async function* linesOf(
   };
   const request = { method: "GET", path: `${podPath}/log`, query, signal } as const;
   const answer = await connection.open("read the log", request);
-  const reader = createInterface({ input: answer });
   const read = logReader();
   // An answer that breaks off ends the lines; what was wrong is asked for afterwards.
   let fault: unknown = null;
-  answer.on("error", (error) => {
-    fault = error;
-    reader.close();
-  });
   try {
-    for await (const text of reader) {
-      const line = read(text);
+    for await (const { text, isRest } of piecesOf(answer)) {
+      const line = read(text, isRest);
       if (line !== null && (after === null || line.at > after)) yield line;
     }
+  } catch (error) {
+    fault = error;
   } finally {
     answer.destroy();
   }

@@ -6,7 +6,7 @@ import { readFileBelow, writeFileBelow } from "./process-files.ts";
 import { type DiskFile, readPart } from "./process-folder.ts";
 import { readLog } from "./process-log.ts";
 import { freeze, isAlive, listens, thaw, usageOf } from "./process-proc.ts";
-import { deleteSnapshot, takeSnapshot } from "./process-snapshots.ts";
+import { deleteSnapshot, listKept, takeSnapshot } from "./process-snapshots.ts";
 import type { Runtime, SnapshotRequest, TakenSnapshot } from "./types.ts";
 
 const mebibyte = 1_048_576;
@@ -55,6 +55,7 @@ export function filesOf(context: Context) {
     getFile: async (id, path) => readFileBelow(join(need(context, id).folder, "workspace"), path),
     snapshot: (id, request) => snapshot(context, id, request),
     removeSnapshot: (image) => deleteSnapshot(context.places.snapshots, image),
+    keptImages: async () => listKept(context.places.snapshots),
   } satisfies Partial<Runtime>;
 }
 

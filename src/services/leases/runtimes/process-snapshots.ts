@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Random } from "#kernel/random.ts";
 import { runtimeErrors } from "./errors.ts";
 import { hostEnv } from "./process-chain.ts";
-import type { SnapshotRequest, TakenSnapshot } from "./types.ts";
+import type { KeptImage, SnapshotRequest, TakenSnapshot } from "./types.ts";
 
 const imagePrefix = "process-snapshot:";
 const partPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/;
@@ -113,8 +113,27 @@ export async function restoreSnapshot(
   }
 }
 
-/** Deletes a snapshot; one that is not there is deleted already. */
+/** A file in a tenant's folder: an archive or, with what comes after its name, a draft of one. */
+const filePattern = /^([A-Za-z0-9][A-Za-z0-9_-]{0,127})\.tar(?:\.([0-9a-f]{16}))?$/;
+const draftPattern = /^(.+)~([0-9a-f]{16})$/;
+
+/** Deletes a snapshot or a draft; one that is not there is deleted already. */
 export async function deleteSnapshot(snapshots: string, image: string): Promise<void> {
-  const archive = archiveOf(snapshots, image);
-  if (archive !== null) await rm(archive.path, { force: true });
+  const [, whole = image, draft] = draftPattern.exec(image) ?? [];
+  const archive = archiveOf(snapshots, whole);
+  const suffix = draft === undefined ? "" : `.${draft}`;
+  if (archive !== null) await rm(`${archive.path}${suffix}`, { force: true });
+}
+
+/** Snapshots and what servers left behind that ended in the middle of one. */
+export function listKept(snapshots: string): KeptImage[] {
+  return readdirSync(snapshots).flatMap((tenantId) =>
+    readdirSync(join(snapshots, tenantId)).flatMap((name) => {
+      const [, snapshotId, draft] = filePattern.exec(name) ?? [];
+      if (snapshotId === undefined) return [];
+      const whole = `${imagePrefix}${tenantId}/${snapshotId}`;
+      const image = draft === undefined ? whole : `${whole}~${draft}`;
+      return [{ image, tenantId, snapshotId, isDraft: draft !== undefined }];
+    }),
+  );
 }

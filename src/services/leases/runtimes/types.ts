@@ -149,6 +149,16 @@ export interface TakenSnapshot {
   readonly sizeBytes: number;
 }
 
+/** Something that a runtime has kept of a container. */
+export interface KeptImage {
+  /** As `removeSnapshot` takes it. */
+  readonly image: string;
+  readonly tenantId: string;
+  readonly snapshotId: string;
+  /** It is made on the way to a snapshot, and nobody has any use for it afterwards. */
+  readonly isDraft: boolean;
+}
+
 /** Something happened to a container of this installation without our asking. */
 export interface RuntimeEvent {
   readonly type: "exited" | "out_of_memory" | "removed";
@@ -207,6 +217,8 @@ export interface Runtime {
   portAddress(id: string, port: number): Promise<{ host: string; port: number } | null>;
   snapshot(id: string, request: SnapshotRequest): Promise<TakenSnapshot>;
   removeSnapshot(image: string): Promise<void>;
+  /** All that is kept of this installation's containers, what servers left unfinished too. */
+  keptImages?(): Promise<KeptImage[]>;
   /** Until the signal; reconnects by itself, and may miss events: the sweep is the truth. */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
   /** Removes what was made for containers and serves none any more; called once in a while. */

@@ -59,6 +59,7 @@ export const Quota = strict(
   {
     tenant: quotas,
     user: quotas,
+    warm: quota(2),
     currency: Currency,
     limits: strict({
       minTtlSeconds: TtlSeconds,

@@ -79,6 +79,14 @@ const members = {
   priceCpuHourMinor: price("A CPU for an hour", 1_000_000),
   priceGbHourMinor: price("A gigabyte of memory for an hour", 1_000_000),
   priceFlatMinor: price("Each lease", 100_000_000),
+  warmSize: Type.Integer({
+    minimum: 0,
+    maximum: 20,
+    description:
+      "Containers that are kept running for the next leases, which then begin at once. A lease " +
+      "with variables, a command or a size of its own can't have one.",
+    examples: [2],
+  }),
   active: Type.Boolean({ description: "Only active ones can be leased.", examples: [true] }),
 };
 

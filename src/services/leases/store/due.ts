@@ -3,7 +3,7 @@ import type { Db, Statement, Tx } from "#kernel/db/types.ts";
 import { epochMs, momentOf, nowAt } from "./moment.ts";
 
 /** What is looked at when its time has come. */
-export type DueKind = "lease" | "snapshot" | "budget";
+export type DueKind = "lease" | "snapshot" | "budget" | "warm" | "pools";
 
 /** A pointer to something that is due, and nothing of what it is. */
 export interface Due {
@@ -62,7 +62,10 @@ export interface ClaimOptions {
   readonly clock: Clock;
 }
 
-/** Takes what is due, the longest waiting first; nobody else takes it for `holdMs`. */
+/**
+ * Takes what is due, the longest waiting first; nobody else takes it for `holdMs`. The moment is a
+ * subselect where the index is to end there: joined, it would be compared with all that is to come.
+ */
 export async function claimDue(db: Db, options: ClaimOptions): Promise<Due[]> {
   const { id, limit, perTenant, holdMs, clock } = options;
   return db.inPlatform(async (tx) => {
@@ -71,8 +74,9 @@ export async function claimDue(db: Db, options: ClaimOptions): Promise<Due[]> {
        waiting as (
          select of_tenant, kind, subject_id, due_at,
            row_number() over (partition by of_tenant order by due_at, subject_id) as turn
-         from (select d.* from leases.lease_due d, moment m
-                where d.due_at <= m.now and d.claimed_until <= m.now
+         from (select d.* from leases.lease_due d
+                where d.due_at <= (select now from moment)
+                  and d.claimed_until <= (select now from moment)
                 order by d.due_at limit 1000) w
        ), chosen as (
          select of_tenant, kind, subject_id from waiting where turn <= $3
@@ -92,19 +96,6 @@ export async function claimDue(db: Db, options: ClaimOptions): Promise<Due[]> {
       [momentOf(clock), limit, perTenant, holdMs, id],
     );
     return rows;
-  });
-}
-
-/** How long it is until the next pointer is due, in milliseconds; null: there is none. */
-export async function nextDueMs(db: Db, clock: Clock): Promise<number | null> {
-  return db.inPlatform(async (tx) => {
-    const { rows } = await tx.query<{ waitMs: number | null }>(
-      `select ceil(extract(epoch from min(greatest(due_at, claimed_until)) - ${nowAt("$1")})
-                * 1000)::float8 as "waitMs"
-         from (select due_at, claimed_until from leases.lease_due order by due_at limit 100) d`,
-      [momentOf(clock)],
-    );
-    return rows[0]?.waitMs ?? null;
   });
 }
 

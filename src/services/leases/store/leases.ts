@@ -1,4 +1,4 @@
-import type { Clock } from "#kernel/clock.ts";
+import { type Clock, isoOf } from "#kernel/clock.ts";
 import type { Db, Statement, Tx } from "#kernel/db/types.ts";
 import { decodeCursor, type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
@@ -64,7 +64,10 @@ interface ListOptions {
   clock: Clock;
 }
 
-/** Newest first, or those first that end first. */
+/**
+ * Newest first, or those first that end first. Ids don't say which is newer: one whose container
+ * was ready has that container's.
+ */
 export async function listLeases(
   db: Db,
   tenant: TenantRef,
@@ -88,18 +91,19 @@ export async function listLeases(
   const { rows } = await db.query(
     tenant,
     `select ${readColumns} from lease where ${conditions.join(" and ")}
-      order by ${byEnd ? "ends_at, id" : "id desc"} limit $2`,
+      order by ${byEnd ? "ends_at, id" : "created_at desc, id desc"} limit $2`,
     values,
   );
-  return page(rows.map(readOf), limit, ({ lease }) =>
-    byEnd ? [new Date(lease.endsAtMs).toISOString(), lease.id] : [lease.id],
-  );
+  return page(rows.map(readOf), limit, ({ lease }) => [
+    isoOf(byEnd ? lease.endsAtMs : lease.createdAtMs),
+    lease.id,
+  ]);
 }
 
 function afterCursor(cursor: string, byEnd: boolean, place: (value: unknown) => string): string {
-  if (!byEnd) return `id < ${place(decodeCursor(cursor, 1)[0])}`;
-  const [endsAt, id] = decodeCursor(cursor, 2);
-  return `(ends_at, id) > (${place(endsAt)}::timestamptz, ${place(id)}::uuid)`;
+  const [at, id] = decodeCursor(cursor, 2);
+  const [column, order] = byEnd ? ["ends_at", ">"] : ["created_at", "<"];
+  return `(${column}, id) ${order} (${place(at)}::timestamptz, ${place(id)}::uuid)`;
 }
 
 /** Whether there is this lease, of the owner if one is given. */
@@ -228,13 +232,13 @@ export async function noteSeen(
   db: Db,
   tenant: TenantRef,
   ids: readonly string[],
-  clock: Clock,
+  atMs: number,
 ): Promise<void> {
   await db.query(
     tenant,
-    `update lease set seen_at = greatest(seen_at, ${nowAt("$1")})
+    `update lease set seen_at = greatest(seen_at, $1::timestamptz)
       where id = any($2::uuid[]) and state in ('running', 'paused')`,
-    [momentOf(clock), ids],
+    [isoOf(atMs), ids],
   );
 }
 

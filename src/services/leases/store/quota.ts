@@ -1,7 +1,7 @@
 import { type Clock, isoOf } from "#kernel/clock.ts";
 import type { Db, Statement, Tx } from "#kernel/db/types.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
-import type { QuotaUse } from "../rules/quota.ts";
+import { nothing, type QuotaUse } from "../rules/quota.ts";
 import { epochMs, momentOf, nowAt } from "./moment.ts";
 
 /** Under this owner stands what the whole tenant has taken. */
@@ -31,6 +31,9 @@ export function takeShare(tx: Tx, ownerId: string, share: QuotaUse): Statement {
   };
 }
 
+/** The tenant's row, locked as by whoever takes something, and what is taken. */
+export const lockQuota = (tx: Tx): Statement => takeShare(tx, wholeTenant, nothing);
+
 /** Gives a share back. */
 export function returnShare(tx: Tx, ownerId: string, share: QuotaUse): Statement {
   const { leases, cpuMillis, memoryMb, diskMb, snapshots } = share;
@@ -58,8 +61,6 @@ export interface QuotaState {
   readonly owner: QuotaUse;
   readonly nowMs: number;
 }
-
-const nothing: QuotaUse = { leases: 0, cpuMillis: 0, memoryMb: 0, diskMb: 0, snapshots: 0 };
 
 /** What is taken now. */
 export async function readQuota(tx: Tx, ownerId: string, clock: Clock): Promise<QuotaState> {
@@ -92,8 +93,11 @@ const counted = `
              0 as snapshots
         from lease where state not in ('ended', 'failed')
       union all
-      select owner_id, 0, 0, 0, 0, 1 from lease_snapshot where state <> 'failed') parts
-   group by grouping sets ((), (owner_id))`;
+      select owner_id, 0, 0, 0, 0, 1 from lease_snapshot where state <> 'failed'
+      union all
+      select null, 0, cpu_millis, memory_mb, coalesce(disk_mb, 0), 0
+        from lease_warm where state <> 'removing') parts
+   group by grouping sets ((), (owner_id)) having grouping(owner_id) = 1 or owner_id is not null`;
 
 /** A count that differs from what there is. */
 export interface QuotaDrift {

@@ -46,6 +46,21 @@ export async function getSnapshot(
   return rows[0] ?? null;
 }
 
+/** The same of many, in no order. */
+export async function getSnapshots(
+  db: Db,
+  tenant: TenantRef,
+  ids: readonly string[],
+): Promise<StoredSnapshot[]> {
+  const { rows } = await db.query<StoredSnapshot>(
+    tenant,
+    // As texts: what an engine has may be called anything.
+    `select ${columns} from lease_snapshot where id::text = any($1)`,
+    [ids],
+  );
+  return rows;
+}
+
 /** A `StoredSnapshot` as it stays until the transaction ends, or no row. */
 export function lockSnapshot(id: string, ownerId: string | null = null): Statement {
   return {

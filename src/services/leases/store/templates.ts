@@ -36,6 +36,7 @@ const columns = {
   priceCpuHourMinor: "price_cpu_hour_minor",
   priceGbHourMinor: "price_gb_hour_minor",
   priceFlatMinor: "price_flat_minor",
+  warmSize: "warm_size",
   active: "active",
 } as const satisfies Record<keyof TemplateValues, string>;
 
@@ -48,6 +49,9 @@ const templateColumns = `id,
   case when tenant_id = '${thePlatform.id}' then 'platform' else 'tenant' end as scope,
   ${names.map((name) => `${columns[name]} as "${name}"`).join(", ")},
   version, created_at as "createdAt", updated_at as "updatedAt"`;
+
+/** Of more pools than a tenant may ever fill nothing needs to be known. */
+const pooledMost = 1_000;
 
 const byScope = { tenant: 0, platform: 1 } as const;
 
@@ -85,6 +89,17 @@ export async function getTemplate(db: Db, tenant: TenantRef, id: string): Promis
     if (rows[0]) return rows[0];
   }
   return null;
+}
+
+/** Active templates of which containers are kept ready: the tenant's own, or the platform's. */
+export async function listPooled(tx: Tx, scope: Template["scope"]): Promise<Template[]> {
+  const owner = scope === "platform" ? alsoIn(tx, thePlatform) : tx;
+  const { rows } = await owner.query<Template>(
+    `select ${templateColumns} from ${tableOf(owner)}
+      where tenant_id = $1 and active and warm_size > 0 order by id limit $2`,
+    [owner.tenant.id, pooledMost],
+  );
+  return rows;
 }
 
 /** The template of a name or an id, the tenant's own before the platform's; null: there is none. */

@@ -2,7 +2,7 @@ import { audit } from "#kernel/audit/audit.ts";
 import { onUniqueViolation } from "#kernel/db/pg-errors.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current } from "#kernel/http/etag.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import { knownAllergens } from "../rules/allergens.ts";
 import type { Customer, CustomerChanges, NewCustomer } from "../schemas/customers.ts";
@@ -30,7 +30,7 @@ export async function createCustomer(tx: Tx, id: string, wanted: NewCustomer): P
 export async function changeCustomer(
   tx: Tx,
   id: string,
-  version: number,
+  version: Expected,
   changes: CustomerChanges,
 ): Promise<Customer> {
   const before = current(await lockCustomer(tx, id), version);
@@ -45,7 +45,7 @@ export async function changeCustomer(
 }
 
 /** `version` null deletes it however it is by now. Throws `in_use`. */
-export async function removeCustomer(tx: Tx, id: string, version: number | null): Promise<void> {
+export async function removeCustomer(tx: Tx, id: string, version: Expected): Promise<void> {
   const before = current(await lockCustomer(tx, id), version);
   await deleteCustomer(tx, id).catch(inUse("customer"));
   audit(tx, { action: "customer.delete", resource: resourceOf(before), before });

@@ -2,8 +2,8 @@ import { audit } from "#kernel/audit/audit.ts";
 import { type Clock, isoNow } from "#kernel/clock.ts";
 import type { Statement, Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current } from "#kernel/http/etag.ts";
 import type { Random } from "#kernel/random.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import {
   allergenWarnings,
@@ -17,11 +17,12 @@ import {
   systemCaller,
   transitions,
 } from "../rules/orders.ts";
+import { obstaclesOf, refusalOf, type Standing } from "../rules/obstacles.ts";
 import type { KnownCustomer } from "../rules/references.ts";
 import { stockFellLow } from "../rules/stock.ts";
 import type { Move } from "../schemas/orders.ts";
 import { batchOf } from "../store/common.ts";
-import { selectCustomerOf } from "../store/lookups.ts";
+import { selectStanding } from "../store/lookups.ts";
 import {
   lockOrder,
   moveState,
@@ -44,7 +45,7 @@ export interface MoveContext extends Move {
   /** Everything is allowed without one. */
   readonly caller?: Caller;
   /** The version that the caller read; null or absent: however it is by now. */
-  readonly version?: number | null;
+  readonly version?: Expected;
 }
 
 interface Moved {
@@ -64,7 +65,7 @@ interface Effect {
 }
 
 const effects: Readonly<Record<OrderEventName, Effect>> = {
-  submit: { before: refreshAllergens, after: selectCustomerOf, finish: mindAllergens },
+  submit: { before: refreshAllergens, after: selectStanding, finish: mindSubmission },
   confirm: { after: takeStock, finish: mindStock },
   "start-preparation": {},
   "mark-ready": {},
@@ -76,8 +77,8 @@ const effects: Readonly<Record<OrderEventName, Effect>> = {
  * Moves an order on. One flight asks and writes everything, in which one statement decides whether
  * the move is legal and takes the order; the stock, on which others may be waiting, comes last.
  * Throws `illegal_transition` with the state and what the caller may do instead, also to whoever
- * loses a race; `out_of_stock`, `allergen_conflict`, and the kernel's `not_found` and
- * `version_conflict`.
+ * loses a race; `retired`, `currency_changed`, `allergen_conflict`, `out_of_stock`, and the
+ * kernel's `not_found` and `version_conflict`.
  */
 export async function moveOrder(
   tx: Tx,
@@ -127,8 +128,17 @@ function illegal(was: StoredHead, event: OrderEventName, caller: Caller): Error 
   });
 }
 
-async function mindAllergens({ tx, order, rows, context }: Moved): Promise<object> {
-  const customer = rows[0] as KnownCustomer | undefined;
+async function mindSubmission(moved: Moved): Promise<object> {
+  const { standing } = moved.rows[0] as { standing: Standing };
+  const refusal = refusalOf(obstaclesOf(moved.order, standing));
+  if (refusal) throw refusal;
+  return mindAllergens(moved, standing.customer);
+}
+
+async function mindAllergens(
+  { tx, order, context }: Moved,
+  customer: KnownCustomer | null,
+): Promise<object> {
   const warnings = allergenWarnings(order.items, customer?.allergenRestrictions ?? []);
   const isWarned = warnings.length > 0;
   if (isWarned && !context.acknowledgeAllergens) {

@@ -4,8 +4,8 @@ import { isForeignKeyViolation } from "#kernel/db/pg-errors.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { requestErrors } from "#kernel/errors.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current } from "#kernel/http/etag.ts";
 import type { Random } from "#kernel/random.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import { createdAtOf } from "../rules/ids.ts";
 import {
@@ -29,9 +29,16 @@ import {
   linesOf,
   openShop,
 } from "../rules/references.ts";
-import type { NewOrder, OrderChanges, ToldOrder } from "../schemas/orders.ts";
+import { withObstacles } from "../rules/obstacles.ts";
+import type { NewOrder, Order, OrderChanges, ToldOrder } from "../schemas/orders.ts";
 import { batchOf } from "../store/common.ts";
-import { selectCustomer, selectCustomerOf, selectProducts, selectShop } from "../store/lookups.ts";
+import {
+  selectCustomer,
+  selectCustomerOf,
+  selectProducts,
+  selectShop,
+  selectShopOf,
+} from "../store/lookups.ts";
 import {
   insertOrder,
   lockOrder,
@@ -103,28 +110,29 @@ async function insertNumbered(
 
 /**
  * Changes a draft. Throws `not_a_draft`, the kernel's `version_conflict`, and what `createOrder`
- * throws. Items that are sent get today's prices; without any, those of before stay.
+ * throws. Items that are sent get today's prices, in today's currency of the shop; without any,
+ * those of before stay.
  */
 export async function changeOrder(
   tx: Tx,
   { clock }: { clock: Clock },
   id: string,
-  version: number,
+  version: Expected,
   changes: OrderChanges,
   caller: Caller = systemCaller,
-): Promise<StoredOrder> {
+): Promise<StoredOrder & Pick<Order, "obstacles">> {
   assertWellFormed(changes, changes.items ?? []);
   const { shopId, customerId, items } = changes;
   const rows = await batchOf(tx, {
     order: lockOrder(id, ownerLimit(caller, "order:update")),
     lines: selectLines(id),
-    shop: shopId === undefined ? null : selectShop(shopId),
+    shop: shopOf(id, changes),
     customer: customerOf(id, customerId),
     products: items ? selectProducts(items.map(({ productId }) => productId)) : null,
   });
   const head = draft(current(rows.order[0] as StoredHead | undefined, version));
   const before: StoredOrder = { ...head, items: rows.lines as unknown as OrderLine[] };
-  const shop = shopId === undefined ? null : openShop(shopIn(rows), shopId);
+  const shop = shopId === undefined ? shopIn(rows) : openShop(shopIn(rows), shopId);
   const currency = shop?.currency ?? before.currency;
   assertCurrency(currency, changes, items ?? []);
   const customer = customerId ? activeCustomer(customerIn(rows), customerId) : customerIn(rows);
@@ -139,13 +147,17 @@ export async function changeOrder(
     ...totalsOf(lines),
     allergenWarnings: allergenWarnings(lines, customer?.allergenRestrictions ?? []),
   };
-  const changed = await updateOrder(tx, id, values, items ? lines : null, isoNow(clock)).catch(
-    goneMeanwhile,
-  );
+  const { head: changed, standing } = await updateOrder(
+    tx,
+    id,
+    values,
+    items ? lines : null,
+    isoNow(clock),
+  ).catch(goneMeanwhile);
   const after: StoredOrder = { ...changed, items: lines };
   audit(tx, { action: "order.update", resource: orderResource(after), before, after });
   tellOrder(tx, "order.updated", after);
-  return after;
+  return withObstacles(after, standing);
 }
 
 const goneErrors = {
@@ -160,6 +172,12 @@ function goneMeanwhile(error: unknown): never {
     if (isForeignKeyViolation(error, constraint)) throw problem({ cause: error });
   }
   throw error;
+}
+
+/** The shop that the order is to have, where its currency matters. */
+function shopOf(id: string, { shopId, items }: OrderChanges) {
+  if (shopId !== undefined) return selectShop(shopId);
+  return items ? selectShopOf(id) : null;
 }
 
 /** The customer that the order is to have: a new one, none, or the one that it has. */

@@ -2,7 +2,7 @@ import { audit } from "#kernel/audit/audit.ts";
 import { onUniqueViolation } from "#kernel/db/pg-errors.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current } from "#kernel/http/etag.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import { knownAllergens } from "../rules/allergens.ts";
 import { completeProduct } from "../rules/products.ts";
@@ -23,7 +23,7 @@ export async function createProduct(tx: Tx, id: string, wanted: NewProduct): Pro
 export async function changeProduct(
   tx: Tx,
   id: string,
-  version: number,
+  version: Expected,
   changes: ProductChanges,
 ): Promise<Product> {
   const before = current(await lockProduct(tx, id), version);
@@ -39,7 +39,7 @@ export async function changeProduct(
 }
 
 /** As `removeShop`. */
-export async function removeProduct(tx: Tx, id: string, version: number | null): Promise<void> {
+export async function removeProduct(tx: Tx, id: string, version: Expected): Promise<void> {
   const before = current(await lockProduct(tx, id), version);
   await deleteProduct(tx, id).catch(inUse("product"));
   audit(tx, { action: "product.delete", resource: productResource(before), before });

@@ -2,7 +2,7 @@ import { audit } from "#kernel/audit/audit.ts";
 import { onUniqueViolation } from "#kernel/db/pg-errors.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current } from "#kernel/http/etag.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import { knownCurrency } from "../rules/money.ts";
 import type { NewShop, Shop, ShopChanges } from "../schemas/shops.ts";
@@ -23,7 +23,7 @@ export async function createShop(tx: Tx, id: string, wanted: NewShop): Promise<S
 export async function changeShop(
   tx: Tx,
   id: string,
-  version: number,
+  version: Expected,
   changes: ShopChanges,
 ): Promise<Shop> {
   const before = current(await lockShop(tx, id), version);
@@ -36,7 +36,7 @@ export async function changeShop(
 }
 
 /** `version` null deletes it however it is by now. Throws `in_use`. */
-export async function removeShop(tx: Tx, id: string, version: number | null): Promise<void> {
+export async function removeShop(tx: Tx, id: string, version: Expected): Promise<void> {
   const before = current(await lockShop(tx, id), version);
   await deleteShop(tx, id).catch(inUse("shop"));
   audit(tx, { action: "shop.delete", resource: shopResource(before), before });

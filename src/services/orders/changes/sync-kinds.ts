@@ -2,13 +2,15 @@ import type { Clock } from "#kernel/clock.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import type { Random } from "#kernel/random.ts";
 import { type Caller, type OrderLine, ownerLimit, shownTo } from "../rules/orders.ts";
-import { alreadySays, splitTillOrder, type SyncType } from "../rules/sync.ts";
+import { alreadySays, eventTo, isAt, splitTillOrder, type SyncType } from "../rules/sync.ts";
+import { type Standing, withObstacles } from "../rules/obstacles.ts";
 import type { NewCustomer } from "../schemas/customers.ts";
 import type { NewOrder, OrderChanges } from "../schemas/orders.ts";
 import type { NewProduct } from "../schemas/products.ts";
 import type { NewShop } from "../schemas/shops.ts";
 import type { TillOrder, TillOrderChanges } from "../schemas/sync.ts";
 import { lockCustomer } from "../store/customers.ts";
+import { selectStanding } from "../store/lookups.ts";
 import { lockOrder, selectLines, type StoredHead, type StoredOrder } from "../store/orders.ts";
 import { lockProduct } from "../store/products.ts";
 import { lockShop } from "../store/shops.ts";
@@ -60,36 +62,38 @@ const customer: Kind = {
 
 const order: Kind = {
   async lock(tx, id, caller) {
-    const owner = ownerLimit(caller, "order:read") ?? ownerLimit(caller, "order:update");
-    const [head, lines] = await tx.batch([lockOrder(id, owner), selectLines(id)]);
+    const owner = ownerLimit(caller, "order:read");
+    const [head, lines, now] = await tx.batch([
+      lockOrder(id, owner),
+      selectLines(id),
+      selectStanding(id),
+    ]);
     const found = head?.rows[0] as StoredHead | undefined;
-    return found
-      ? shownTo(caller, { ...found, items: lines?.rows as unknown as OrderLine[] })
-      : null;
+    if (!found) return null;
+    const whole = { ...found, items: lines?.rows as unknown as OrderLine[] };
+    return shownTo(caller, withObstacles(whole, now?.rows[0]?.standing as Standing));
   },
 
   async create(tx, context, data) {
-    const { order: wanted, submits, acknowledgeAllergens } = splitTillOrder(data as TillOrder);
+    const { order: wanted, state, acknowledgeAllergens } = splitTillOrder(data as TillOrder);
     const made = await createOrder(tx, context, wanted as NewOrder);
-    const taken = submits
-      ? await moveOrder(tx, made.id, "submit", { ...context, acknowledgeAllergens })
+    const event = eventTo(state);
+    const taken = event
+      ? await moveOrder(tx, made.id, event, { ...context, acknowledgeAllergens })
       : made;
     return shownTo(context.caller, taken);
   },
 
   async change(tx, context, before, data) {
-    const {
-      order: wanted,
-      submits,
-      acknowledgeAllergens,
-    } = splitTillOrder(data as TillOrderChanges);
+    const { order: wanted, state, acknowledgeAllergens } = splitTillOrder(data as TillOrderChanges);
     const { id, version } = before;
     let after = before as unknown as StoredOrder;
     if (!alreadySays("order", before, wanted)) {
       after = await changeOrder(tx, context, id, version, wanted as OrderChanges, context.caller);
     }
-    if (submits) {
-      after = await moveOrder(tx, id, "submit", { ...context, acknowledgeAllergens });
+    const event = eventTo(state);
+    if (event && !isAt(before, state)) {
+      after = await moveOrder(tx, id, event, { ...context, acknowledgeAllergens });
     }
     return shownTo(context.caller, after);
   },

@@ -3,7 +3,7 @@ import { accessErrors } from "#kernel/access/errors.ts";
 import type { Clock } from "#kernel/clock.ts";
 import { isConnectionError } from "#kernel/db/pg-errors.ts";
 import type { Db, OnBehalf, Tx } from "#kernel/db/types.ts";
-import { Problem, requestErrors } from "#kernel/errors.ts";
+import { type Problem, requestErrors } from "#kernel/errors.ts";
 import { problemOf } from "#kernel/http/problem.ts";
 import { isUuid, type Random } from "#kernel/random.ts";
 import type { Logger } from "#kernel/telemetry/logger.ts";
@@ -12,6 +12,7 @@ import { ordersErrors } from "../errors.ts";
 import type { Caller } from "../rules/orders.ts";
 import {
   alreadySays,
+  assertState,
   permissionsFor,
   priceDifferences,
   referencesOf,
@@ -19,8 +20,10 @@ import {
   type SyncVerb,
   textOfChange,
   verbOf,
+  whyNotMoved,
   withIds,
 } from "../rules/sync.ts";
+import type { Order } from "../schemas/orders.ts";
 import type { SyncItem, SyncResult } from "../schemas/sync.ts";
 import { keepReceipt, lockSyncKey, nameOf, readReceipts } from "../store/sync.ts";
 import { type Resource, syncKinds } from "./sync-kinds.ts";
@@ -54,7 +57,10 @@ export async function applySyncItem(
   const { clientId, type, key } = item;
   const guard = lockSyncKey(tenant.id, item);
   try {
-    const result = await db.inTenant(tenant, (tx) => apply(tx, context, item), { ...on, guard });
+    const result = await db.inTenant(tenant, (tx) => apply(tx, context, item, place), {
+      ...on,
+      guard,
+    });
     return { clientId, type, key, ...result };
   } catch (error) {
     if (isConnectionError(error)) throw error;
@@ -62,7 +68,7 @@ export async function applySyncItem(
   }
 }
 
-async function apply(tx: Tx, context: SyncContext, item: SyncItem): Promise<Result> {
+async function apply(tx: Tx, context: SyncContext, item: SyncItem, place: number): Promise<Result> {
   const { caller } = context;
   const { type, key, data } = item;
   const baseVersion = item.baseVersion ?? 0;
@@ -70,6 +76,7 @@ async function apply(tx: Tx, context: SyncContext, item: SyncItem): Promise<Resu
   if (verb === "delete" && !syncKinds[type].remove) {
     throw requestErrors.method_not_allowed({ detail: "Orders are cancelled, never deleted." });
   }
+  assertState(type, verb, data);
   assertMay(caller, permissionsFor(type, verb, data));
   const change = createHash("sha256").update(textOfChange(baseVersion, data)).digest();
   const { receipt, ids } = await readReceipts(tx, item, change, referencesOf(type, data));
@@ -88,6 +95,9 @@ async function apply(tx: Tx, context: SyncContext, item: SyncItem): Promise<Resu
   if (!before && verb === "update") throw requestErrors.not_found();
   if (before && resolved && alreadySays(type, before, resolved)) return shown("unchanged", before);
   if (before && before.version !== baseVersion) return shown("conflict", before);
+  const why =
+    before && type === "order" && resolved ? whyNotMoved(orderOf(before), resolved) : null;
+  if (why) return { ...shown("conflict", before), problem: publicOf(why, place) };
   const made = await write(tx, context, item, { verb, before, data: resolved });
   tx.defer(keepReceipt(tx.tenant.id, item, made?.id ?? (id as string), change));
   return answer("applied", made?.id ?? id, made, resolved);
@@ -162,21 +172,28 @@ function pricesOf(order: Resource | null, data: Record<string, unknown> | null) 
   return priceDifferences(order as unknown as Parameters<typeof priceDifferences>[0], data.items);
 }
 
+const orderOf = (resource: Resource) => resource as unknown as Order;
+
 function refused(error: unknown, { log }: SyncContext, place: number): Result {
   const problem: Problem = problemOf(error);
-  const { code, status, title, options } = problem;
+  const { code, status, options } = problem;
   if (status >= 500)
     log.error({ err: options.cause ?? error, code }, "an item could not be synced");
-  const errors = options.errors?.map(({ path, message }) => ({
-    path: `/items/${place}/data${path}`,
-    message,
-  }));
-  const detail = options.detail ?? `${title}.`;
   return {
     outcome: "refused",
     id: null,
     version: null,
     resource: null,
-    problem: { ...options.extensions, code, title, status, detail, ...(errors && { errors }) },
+    problem: publicOf(problem, place),
   };
+}
+
+/** What of a problem is answered, with paths into the batch. */
+function publicOf({ code, title, status, options }: Problem, place: number): SyncResult["problem"] {
+  const errors = options.errors?.map(({ path, message }) => ({
+    path: `/items/${place}/data${path}`,
+    message,
+  }));
+  const detail = options.detail ?? `${title}.`;
+  return { ...options.extensions, code, title, status, detail, ...(errors && { errors }) };
 }

@@ -12,7 +12,7 @@ import { claimNumber, releaseNumber } from "../store/whatsapp.ts";
 export const whatsappSettings: SettingCatalogue = {
   whatsapp_phone_number_id: {
     title: "Meta's id of the WhatsApp number whose messages are the tenant's",
-    schema: Type.String({ pattern: "^[0-9]{1,30}$" }),
+    schema: Type.String({ pattern: "^[0-9]{1,30}$", "x-must": "be up to 30 digits" }),
     platform: true,
     changed: changeNumber,
   },
@@ -21,6 +21,14 @@ export const whatsappSettings: SettingCatalogue = {
     title: "Token with which answers are sent over WhatsApp",
     schema: Type.String({ minLength: 1, maxLength: 1_000 }),
     secret: true,
+  },
+  phone_country_code: {
+    title: "Calling code of the country that telephone numbers are of where none is written",
+    schema: Type.String({
+      pattern: "^[1-9][0-9]{0,2}$",
+      "x-must": 'be a calling code without its +, such as "44"',
+    }),
+    default: "44",
   },
 };
 

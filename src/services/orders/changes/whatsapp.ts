@@ -5,6 +5,7 @@ import { addJob } from "#kernel/jobs/add-job.ts";
 import type { Random } from "#kernel/random.ts";
 import type { Settings } from "#kernel/settings.ts";
 import { currencyExponents } from "../rules/money.ts";
+import { writerAmong } from "../rules/phones.ts";
 import type { KnownShop } from "../rules/references.ts";
 import type { PickedItem, WhatsappContent, WhatsappMessage } from "../rules/whatsapp-messages.ts";
 import {
@@ -15,11 +16,16 @@ import {
   refusedReply,
   unknownReply,
 } from "../rules/whatsapp-replies.ts";
-import { type Understood, understandPicked, understandText } from "../rules/whatsapp-text.ts";
+import {
+  type Offered,
+  type Understood,
+  understandPicked,
+  understandText,
+} from "../rules/whatsapp-text.ts";
 import { selectShop } from "../store/lookups.ts";
 import type { StoredOrder } from "../store/orders.ts";
 import {
-  findCustomerByPhone,
+  findCustomersByPhone,
   insertMessages,
   listOffered,
   lockMessage,
@@ -51,7 +57,7 @@ interface Deps {
 
 /**
  * Makes a draft order of a message, or finds out what to ask back, once; the message as it is then.
- * Null when it has been forgotten.
+ * Null when it has been forgotten. Throws what refuses the order: see `refuseMessage`.
  */
 export async function answerMessage(
   tx: Tx,
@@ -82,14 +88,27 @@ async function answerTo(tx: Tx, deps: Deps, message: StoredMessage): Promise<Ans
   if (understood.unknown.length > 0 || understood.isTooLong) {
     return { reply: unknownReply(understood), orderId: null };
   }
-  try {
-    const order = await takeOrder(tx, deps, { shopId: shop.id, message, understood });
-    const newPrices = content.kind === "order" ? newPricesOf(order, understood, content.items) : [];
-    return { reply: orderReply(order, { shopName: shop.name, newPrices }), orderId: order.id };
-  } catch (error) {
-    if (!(error instanceof Problem) || error.status >= 500) throw error;
-    return { reply: refusedReply(error.message), orderId: null };
-  }
+  const order = await takeOrder(tx, deps, { shopId: shop.id, message, understood });
+  const newPrices = content.kind === "order" ? newPricesOf(order, understood, content.items) : [];
+  return { reply: orderReply(order, { shopName: shop.name, newPrices }), orderId: order.id };
+}
+
+/**
+ * Answers a message whose order was refused by `why`, in a transaction of its own: nothing that was
+ * written on the way to the refusal stays. Throws `why` where it says nothing about the order.
+ */
+export async function refuseMessage(
+  tx: Tx,
+  { clock }: Pick<Deps, "clock">,
+  messageId: string,
+  why: unknown,
+): Promise<StoredMessage | null> {
+  if (!(why instanceof Problem) || why.status >= 500) throw why;
+  const message = await lockMessage(tx, messageId);
+  if (!message || message.reply !== null) return message;
+  const reply = refusedReply(why.message);
+  await markHandled(tx, messageId, { orderId: null, reply, now: isoNow(clock) });
+  return { ...message, reply };
 }
 
 async function understand(
@@ -105,33 +124,46 @@ async function understand(
   const understood = understandPicked(wanted, picked);
   if (understood.unknown.length === 0) return understood;
   // Only to say what is like it.
-  return understandPicked(wanted, [...picked, ...(await listOffered(tx, null))]);
+  const others = (await listOffered(tx, null)).filter(({ id }) => !has(picked, id));
+  return understandPicked(wanted, [...picked, ...others]);
 }
+
+const has = (products: readonly Offered[], id: string) => products.some((one) => one.id === id);
 
 async function takeOrder(
   tx: Tx,
-  { random }: Deps,
+  { random, settings }: Deps,
   order: { shopId: string; message: StoredMessage; understood: Understood },
 ): Promise<StoredOrder> {
   const { message, shopId, understood } = order;
-  const { sender, senderName, content } = message;
-  const known = await findCustomerByPhone(tx, sender);
-  const written = { name: senderName ?? sender, phone: sender };
-  const customerId = known ?? (await createCustomer(tx, random.id(), written)).id;
+  const { sender: phone, senderName, content } = message;
+  const country = (await settings.get<string>(tx, "orders.phone_country_code")) ?? "";
+  const writer = writerAmong(await findCustomersByPhone(tx, { phone, country }));
   const items = understood.lines.map(({ product, quantity }) => ({
     productId: product.id,
     quantity,
   }));
+  if (writer.kind === "unclear") {
+    const notes = notesOf(content, writer.note);
+    const contact = { customerName: senderName, customerPhone: phone };
+    return createOrder(tx, { random }, { shopId, ...contact, items, notes });
+  }
+  const written = { name: senderName ?? phone, phone };
+  const customerId =
+    writer.kind === "known"
+      ? writer.customerId
+      : (await createCustomer(tx, random.id(), written)).id;
   return createOrder(tx, { random }, { shopId, customerId, items, notes: notesOf(content) });
 }
 
 const notesCharsMost = 2_000;
 
-/** What the customer wrote, for whoever confirms the order. */
-function notesOf(content: WhatsappContent): string {
+/** What the customer wrote, below what is `first` to be read by whoever confirms the order. */
+function notesOf(content: WhatsappContent, first = ""): string {
   const said =
     content.kind === "text" ? content.text : content.kind === "order" ? content.note : "";
-  return said.slice(0, notesCharsMost).toWellFormed();
+  const notes = [first, said].filter((text) => text !== "").join("\n\n");
+  return notes.slice(0, notesCharsMost).toWellFormed();
 }
 
 /** What costs something else than the catalogue said. */

@@ -9,8 +9,8 @@ export interface Typeface {
   /** Heights as parts of the size: of "x" and of "H". */
   readonly xHeight: number;
   readonly capHeight: number;
-  /** Puts U+FFFD, which both faces have, where one of them lacks a character. */
-  printable(text: string): string;
+  /** Puts U+FFFD, which both have, where a face lacks a character, and tells `lacking` of it. */
+  printable(text: string, lacking: (character: string) => void): string;
 }
 
 /** IBM Plex Sans, under the SIL Open Font License 1.1; the package has its text. */
@@ -69,7 +69,11 @@ async function readTypeface(): Promise<Typeface> {
     bold,
     xHeight: regular.xHeight / regular.unitsPerEm,
     capHeight: regular.capHeight / regular.unitsPerEm,
-    printable: (text) =>
-      text.replace(/[^\n]/gu, (character) => (has(character) ? character : "\uFFFD")),
+    printable: (text, lacking) =>
+      text.replace(/[^\n]/gu, (character) => {
+        if (has(character)) return character;
+        lacking(character);
+        return "\uFFFD";
+      }),
   };
 }

@@ -1,5 +1,5 @@
 import { scheduler } from "node:timers/promises";
-import type { Run } from "../rules/documents.ts";
+import { type Run, unprintable } from "../rules/documents.ts";
 import { loadTypeface, type Typeface } from "./fonts.ts";
 import type { MeasureEm } from "./text.ts";
 
@@ -49,7 +49,7 @@ export interface Setting {
   readonly measure: MeasureEm;
   readonly xHeight: number;
   readonly capHeight: number;
-  /** The text with a mark wherever the typeface lacks a character. */
+  /** The text as it is measured and set; what the typeface lacks refuses the document. */
   printable(text: string): string;
   /** Gives other work its turn; for layouts that may have much to measure. */
   pause(): Promise<void>;
@@ -57,11 +57,13 @@ export interface Setting {
 
 /**
  * Lays a document out and answers its bytes: the same ones for the same layout and info, whatever
- * was printed before. Between two sheets, other work gets its turn.
+ * was printed before. Between two sheets, other work gets its turn. Throws `unprintable` where the
+ * typeface lacks a character, unless it is to `substitute` a mark for it.
  */
 export async function renderPdf(
   info: PdfInfo,
   layout: (setting: Setting) => readonly Sheet[] | Promise<readonly Sheet[]>,
+  { substitute = false }: { substitute?: boolean } = {},
 ): Promise<Buffer> {
   const typeface = await loadTypeface();
   const { default: PDFDocument } = await import("pdfkit");
@@ -90,8 +92,11 @@ export async function renderPdf(
     pdf.on("end", resolve);
     pdf.on("error", reject);
   });
-  const setting = settingOf(pdf, typeface);
-  for (const sheet of await layout(setting)) {
+  const lacking = new Set<string>();
+  const setting = settingOf(pdf, typeface, lacking);
+  const sheets = await layout(setting);
+  if (lacking.size > 0 && !substitute) throw unprintable([...lacking]);
+  for (const sheet of sheets) {
     await setting.pause();
     drawSheet(pdf, sheet, setting.measure);
   }
@@ -109,7 +114,10 @@ const faceOf = (font: Typeface["regular"]) => font as unknown as PDFKit.Mixins.P
 const weightOf = (bold: boolean) => (bold ? "bold" : "regular");
 
 /** Measures each text once: a layout tries several sizes, and the width in ems is the same. */
-function settingOf(pdf: Pdf, { xHeight, capHeight, printable }: Typeface): Setting {
+function settingOf(pdf: Pdf, typeface: Typeface, lacking: Set<string>): Setting {
+  const { xHeight, capHeight } = typeface;
+  const printable = (text: string) =>
+    typeface.printable(text, (character) => lacking.add(character));
   const known = { regular: new Map<string, number>(), bold: new Map<string, number>() };
   const measure = (text: string, bold: boolean) => {
     const weight = weightOf(bold);

@@ -3,7 +3,7 @@ import { requestErrors } from "#kernel/errors.ts";
 import type { JobCatalogue, TenantJobContext } from "#kernel/jobs/types.ts";
 import type { KernelDeps } from "#kernel/service.ts";
 import { createTenants } from "#kernel/tenancy/tenants.ts";
-import { answerMessage, answerTask } from "../changes/whatsapp.ts";
+import { answerMessage, answerTask, refuseMessage } from "../changes/whatsapp.ts";
 import { whatsappConfigOf } from "../rules/whatsapp-config.ts";
 import { forgetMessages, markReplied } from "../store/whatsapp.ts";
 
@@ -23,16 +23,17 @@ export const whatsappJobs: JobCatalogue<KernelDeps> = {
       async run({ messageId }, context) {
         const { deps, tenant, actor, requestId, log } = context;
         const { db, settings, clock } = deps;
-        const { message, numberId, token } = await db.inTenant(
-          tenant,
-          async (tx) => ({
-            message: await answerMessage(tx, deps, messageId as string),
-            numberId: await settings.get<string>(tx, "orders.whatsapp_phone_number_id"),
-            token: await settings.secret(tx, "orders.whatsapp_access_token"),
-          }),
-          { actor, requestId },
-        );
+        const on = { actor, requestId };
+        const message = await db
+          .inTenant(tenant, (tx) => answerMessage(tx, deps, messageId as string), on)
+          .catch((why: unknown) =>
+            db.inTenant(tenant, (tx) => refuseMessage(tx, deps, messageId as string, why), on),
+          );
         if (!message || message.reply === null || message.repliedAt !== null) return;
+        const { numberId, token } = await db.inTenant(tenant, async (tx) => ({
+          numberId: await settings.get<string>(tx, "orders.whatsapp_phone_number_id"),
+          token: await settings.secret(tx, "orders.whatsapp_access_token"),
+        }));
         if (numberId === null || token === null) {
           log.warn("a WhatsApp message can't be answered: the tenant has no number or no token");
           return;
@@ -71,7 +72,7 @@ interface Reply {
  * has no way to send a message at most once.
  */
 async function sendReply(
-  { deps: { config, outgoing, policies }, signal }: TenantJobContext<KernelDeps>,
+  { deps: { config, outgoing }, tenant, signal }: TenantJobContext<KernelDeps>,
   { numberId, token, to, reply, messageId }: Reply,
 ): Promise<void> {
   const whatsapp = whatsappConfigOf(config.service);
@@ -84,27 +85,22 @@ async function sendReply(
     type: "text",
     text: { preview_url: false, body: reply },
   });
-  const policy = policies.for("whatsapp", { timeoutMs: replyTimeoutMs });
-  const { status, text } = await policy.execute(async (inner) => {
-    const answer = await outgoing.fetch(`${whatsapp.graphUrl}/${numberId}/messages`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-      body,
-      maxBytes: replyBytesMost,
-      timeoutMs: replyTimeoutMs,
-      maxRedirects: 0,
-      signal: inner,
-    });
-    const answered = { status: answer.status, text: await answer.text() };
-    if (answer.status >= 500) throw notTaken(answered);
-    return answered;
-  }, signal);
-  // What one tenant's token is refused says nothing about the others', so no breaker counts it.
-  if (status < 200 || status > 299) throw notTaken({ status, text });
+  const answer = await outgoing.fetch(`${whatsapp.graphUrl}/${numberId}/messages`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body,
+    tenantId: tenant.id,
+    maxBytes: replyBytesMost,
+    timeoutMs: replyTimeoutMs,
+    maxRedirects: 0,
+    signal,
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw notTaken(answer.status, text);
 }
 
 const errorCharsMost = 300;
 
-function notTaken({ status, text }: { status: number; text: string }): Error {
+function notTaken(status: number, text: string): Error {
   return new Error(`WhatsApp answered ${status}: ${text.slice(0, errorCharsMost)}`);
 }

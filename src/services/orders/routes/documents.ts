@@ -12,7 +12,7 @@ import { renderPdf } from "../documents/pdf.ts";
 import { ordersErrors } from "../errors.ts";
 import { invoiceContent, labelOf, labelSizes, labelXHeightMm } from "../rules/documents.ts";
 import { ownerLimit } from "../rules/orders.ts";
-import { LabelOptions, pdfAnswers } from "../schemas/documents.ts";
+import { InvoiceOptions, LabelOptions, pdfAnswers } from "../schemas/documents.ts";
 import { getOrder } from "../store/orders.ts";
 import { getProduct } from "../store/products.ts";
 import { getShop } from "../store/shops.ts";
@@ -27,9 +27,9 @@ type Render = typeof renderPdf;
 /** What is printed. Everything is read before anything is rendered, which no transaction awaits. */
 export const documentRoutes: Routes = (app, deps) => {
   const bulkhead = createBulkhead(RENDERED_AT_ONCE, RENDERED_LATER);
-  const render: Render = async (info, layout) => {
+  const render: Render = async (...wanted) => {
     try {
-      return await bulkhead.run(() => renderPdf(info, layout));
+      return await bulkhead.run(() => renderPdf(...wanted));
     } catch (error) {
       if (!(error instanceof BulkheadFull)) throw error;
       throw requestErrors.unavailable({
@@ -65,6 +65,7 @@ const labelRoute =
             ordersErrors.label_without_ingredients,
             ordersErrors.label_undeclared_allergens,
             ordersErrors.unknown_shop,
+            ordersErrors.unprintable,
           ],
         },
       },
@@ -103,19 +104,20 @@ const invoiceRoute =
             "On A4. Before the shop has confirmed the order it is headed PROFORMA, and CANCELLED " +
             "after it was cancelled. The same version gives the same bytes.",
           params: ById,
+          querystring: InvoiceOptions,
           response: pdfAnswers("The invoice."),
         },
-        config: { permission: "order:read" },
+        config: { permission: "order:read", errors: [ordersErrors.unprintable] },
       },
       async (request, reply) => {
-        const { tenant, params, principal } = request;
+        const { tenant, params, principal, query } = request;
         const owner = ownerLimit(callerOf(principal), "order:read");
-        const order = await getOrder(db, tenant, params.id, owner);
+        const order = (await getOrder(db, tenant, params.id, owner))?.order;
         const shop = order && (await getShop(db, tenant, order.shopId));
         if (!order || !shop) throw requestErrors.not_found();
         const invoice = invoiceContent(order, shop);
         const info = { title: invoice.title, author: shop.name, at: order.updatedAt };
-        const bytes = await render(info, (setting) => invoiceSheets(invoice, setting));
+        const bytes = await render(info, (setting) => invoiceSheets(invoice, setting), query);
         await sendPdf(request, reply, bytes, `${invoice.heading.toLowerCase()}-${order.number}`);
       },
     );

@@ -7,6 +7,8 @@ import { importColumns, importRowsMax } from "../rules/import.ts";
 import { ImportQuery, ImportReport } from "../schemas/import.ts";
 
 const fileBytesMax = 64 * 1024 * 1024;
+/** At this rate the largest file needs a line of 1.8 Mbit/s. */
+const arrivalTimeoutMs = 300_000;
 /** Of a process: each has files of its size and, in parts, two connections. A tenant has one. */
 const importsAtOnceMax = 4;
 
@@ -35,6 +37,7 @@ export const importRoutes: Routes = (app, { db, mutate, random }) => {
           "text/csv": "sku,title,priceMinor,vatRate\r\nCHS-BRIE-150,Brie 150 g,475,zero\r\n",
         },
         bodyLimitBytes: fileBytesMax,
+        arrivalTimeoutMs,
         idempotent: true,
         errors: [
           ordersErrors.import_bad_header,

@@ -13,6 +13,7 @@ import {
   shownTo,
   transitions,
 } from "../rules/orders.ts";
+import { withObstacles } from "../rules/obstacles.ts";
 import {
   Move,
   NewOrder,
@@ -23,7 +24,8 @@ import {
   OrderSummary,
   SummaryFilter,
 } from "../schemas/orders.ts";
-import { getOrder, listOrders, ownsOrder } from "../store/orders.ts";
+import { getOrder, isSearch, listOrders, ownsOrder } from "../store/orders.ts";
+import { searchedAtOnce, searchOrders } from "../store/search.ts";
 import { summarizeOrders } from "../store/summary.ts";
 import { callerOf } from "./caller.ts";
 
@@ -50,13 +52,24 @@ const readRoutes: Routes = (app, { db }) => {
   app.get(
     "/orders",
     {
-      schema: { summary: "List orders", querystring: OrderFilter, response: { 200: OrderPage } },
+      schema: {
+        summary: "List orders",
+        description:
+          `With \`q\`, a page looks through ${searchedAtOnce.toLocaleString("en-GB")} orders at ` +
+          "most, newest first: it may hold few, or none, and have a `nextCursor` all the same.",
+        querystring: OrderFilter,
+        response: { 200: OrderPage },
+      },
       config: { permission: "order:read" },
     },
     async ({ tenant, principal, query }) => {
       const caller = callerOf(principal);
       const owner = ownerLimit(caller, "order:read");
-      const { items, nextCursor } = await listOrders(db, tenant, query, owner);
+      const { q } = query;
+      const isSought = q !== undefined && isSearch(q);
+      const { items, nextCursor } = isSought
+        ? await searchOrders(db, tenant, { ...query, q }, owner)
+        : await listOrders(db, tenant, query, owner);
       return { items: items.map((order) => shownTo(caller, order)), nextCursor };
     },
   );
@@ -84,8 +97,9 @@ const readRoutes: Routes = (app, { db }) => {
     async (request, reply) => {
       const caller = callerOf(request.principal);
       const owner = ownerLimit(caller, "order:read");
-      const order = await getOrder(db, request.tenant, request.params.id, owner);
-      return sendFound(request, reply, order && shownTo(caller, order));
+      const found = await getOrder(db, request.tenant, request.params.id, owner);
+      const order = found && shownTo(caller, withObstacles(found.order, found.standing));
+      return sendFound(request, reply, order);
     },
   );
 
@@ -140,7 +154,7 @@ const changeRoutes: Routes = (app, { mutate, clock, random }) => {
 };
 
 const ownErrors = {
-  submit: [ordersErrors.allergen_conflict],
+  submit: [ordersErrors.retired, ordersErrors.currency_changed, ordersErrors.allergen_conflict],
   confirm: [ordersErrors.out_of_stock],
 } as const satisfies Partial<Record<OrderEventName, unknown>>;
 

@@ -23,7 +23,10 @@ export const syncRoutes: Routes = (app, { db, random, clock, log }) => {
         body: SyncBatch,
         response: { 200: SyncAnswer },
       },
-      config: { permission: "order:sync", errors: [ordersErrors.sync_unknown_key] },
+      config: {
+        permission: "order:sync",
+        errors: [ordersErrors.sync_unknown_key, ordersErrors.sync_bad_state],
+      },
     },
     async (request) => {
       const { tenant, actor, body, id: requestId } = request;

@@ -13,11 +13,9 @@ import { tenantOfNumber } from "../store/whatsapp.ts";
 /** What Meta puts into one request at most. */
 const deliveryBytesMost = 3 * 1_048_576;
 
-const config = {
-  public: true,
-  rateLimit: "refusals",
-  errors: [ordersErrors.whatsapp_unverified],
-} as const;
+const config = { public: true, rateLimit: "refusals" } as const;
+/** Where WhatsApp is switched off, there is nothing here. */
+const off = requestErrors.not_found;
 
 /** What customers write to a shop's WhatsApp number. Without configuration nothing is here. */
 export const whatsappRoutes: Routes = (app, deps) => {
@@ -29,16 +27,19 @@ export const whatsappRoutes: Routes = (app, deps) => {
     {
       schema: {
         summary: "Show Meta that this is the address",
+        description: "Answered with 404 unless WhatsApp is configured.",
         querystring: Handshake,
         response: { 200: Challenge },
       },
-      config,
+      config: { ...config, errors: [ordersErrors.whatsapp_wrong_token, off] },
       preValidation: async () => assertOn(whatsapp),
     },
     async ({ query }, reply) => {
       const { verifyToken } = whatsapp as WhatsappConfig;
       if (query["hub.mode"] !== "subscribe" || !isSame(query["hub.verify_token"], verifyToken)) {
-        throw ordersErrors.whatsapp_unverified({ detail: "The verify token is another one." });
+        throw ordersErrors.whatsapp_wrong_token({
+          detail: "hub.verify_token is not the WHATSAPP_VERIFY_TOKEN of this server.",
+        });
       }
       return reply.type("text/plain; charset=utf-8").send(query["hub.challenge"]);
     },
@@ -52,11 +53,15 @@ export const whatsappRoutes: Routes = (app, deps) => {
         description:
           "Signed by Meta with `X-Hub-Signature-256`. Messages are kept, and answered by jobs: " +
           "an order becomes a draft, what is not understood is asked back. Each counts once, " +
-          "however often it is delivered.",
+          "however often it is delivered. Answered with 404 unless WhatsApp is configured.",
         body: Delivery,
         response: { 200: Received },
       },
-      config: { ...config, bodyLimitBytes: deliveryBytesMost },
+      config: {
+        ...config,
+        errors: [ordersErrors.whatsapp_unverified, off],
+        bodyLimitBytes: deliveryBytesMost,
+      },
       preValidation: async (request) => assertSigned(assertOn(whatsapp), request),
     },
     async (request) => {
@@ -78,7 +83,7 @@ export const whatsappRoutes: Routes = (app, deps) => {
 
 function assertOn(whatsapp: WhatsappConfig | null): WhatsappConfig {
   if (whatsapp) return whatsapp;
-  throw requestErrors.not_found();
+  throw off();
 }
 
 /** Meta's signature: an HMAC-SHA256 of the body's bytes under the app's secret. */

@@ -1,4 +1,4 @@
-import { requestErrors } from "#kernel/errors.ts";
+import { type Problem, requestErrors } from "#kernel/errors.ts";
 import { ordersErrors } from "../errors.ts";
 import { type AllergenWord, findAllergenWords } from "./allergen-words.ts";
 import type { AllergenName } from "./allergens.ts";
@@ -154,6 +154,20 @@ export function tidyText(text: string): string {
     .replace(/ *\n[ \n]*/g, "\n")
     .replace(/ {2,}/g, " ")
     .trim();
+}
+
+const unprintableNamedMost = 20;
+
+/** The refusal of a document for characters that its typeface lacks, each of them once. */
+export function unprintable(characters: readonly string[]): Problem {
+  const named = characters.slice(0, unprintableNamedMost);
+  const list = named.map((character) => `"${character}"`).join(", ");
+  const more = characters.length > named.length ? " and more" : "";
+  return ordersErrors.unprintable({
+    detail: `The typeface lacks ${list}${more}: it has Latin, Greek and Cyrillic letters. Write the \
+words that hold them in those.`,
+    extensions: { characters: named },
+  });
 }
 
 /** What an invoice says, in the order in which it says it; amounts are texts already. */

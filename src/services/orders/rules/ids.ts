@@ -1,3 +1,4 @@
+import { isoOf } from "#kernel/clock.ts";
 import { requestErrors } from "#kernel/errors.ts";
 
 // Orders and ledger entries have UUIDs of version 7 made at their createdAt, so that a range of
@@ -5,10 +6,10 @@ import { requestErrors } from "#kernel/errors.ts";
 
 const timeHexChars = 12;
 
-/** When a UUIDv7 was made, as ISO-8601 in UTC and as PostgreSQL writes it: no zeros at the end. */
+/** When a UUIDv7 was made, as ISO-8601 in UTC. */
 export function createdAtOf(id: string): string {
   const hex = id.replaceAll("-", "").slice(0, timeHexChars);
-  return new Date(Number.parseInt(hex, 16)).toISOString().replace(/\.?0+Z$/, "Z");
+  return isoOf(Number.parseInt(hex, 16));
 }
 
 /**
@@ -16,13 +17,16 @@ export function createdAtOf(id: string): string {
  * that no clock shows, such as a leap second; `path` says where it was asked for.
  */
 export function firstIdOf(moment: string, path: string): string {
-  const hex = Math.max(0, epochMsOf(moment, path)).toString(16).padStart(timeHexChars, "0");
+  // An id tells milliseconds: what was made in that of the moment was made before its microseconds.
+  const isLater = /\.\d{3}\d*[1-9]/.test(moment);
+  const epochMs = Math.max(0, epochMsOf(moment, path) + (isLater ? 1 : 0));
+  const hex = epochMs.toString(16).padStart(timeHexChars, "0");
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`;
 }
 
 /** The same moment as PostgreSQL takes it, whatever its zone. */
 export function utcOf(moment: string, path: string): string {
-  return new Date(epochMsOf(moment, path)).toISOString();
+  return isoOf(epochMsOf(moment, path));
 }
 
 function epochMsOf(moment: string, path: string): number {

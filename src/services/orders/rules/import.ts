@@ -141,7 +141,7 @@ function faultsOf(body: Record<string, unknown>) {
     (options.errors ?? []).map(({ path, message }) => ({
       column: path.split("/")[1] ?? "",
       code,
-      message: message.startsWith("must match pattern") ? "must be one line" : message,
+      message,
     })),
   );
 }

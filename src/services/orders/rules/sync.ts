@@ -1,3 +1,13 @@
+import type { Problem } from "#kernel/errors.ts";
+import { ordersErrors } from "../errors.ts";
+import {
+  type OrderEventName,
+  orderEventNames,
+  type OrderState,
+  orderStates,
+  transitions,
+} from "./orders.ts";
+
 /** What a till can bring; in the order in which one may refer to another. */
 export const syncTypes = ["shop", "product", "customer", "order"] as const;
 export type SyncType = (typeof syncTypes)[number];
@@ -87,24 +97,63 @@ export function verbOf(baseVersion: number, data: Members | null): SyncVerb {
 
 /** What the caller must hold for an item; the answer shows the resource, so reading is among it. */
 export function permissionsFor(type: SyncType, verb: SyncVerb, data: Members | null): string[] {
-  const submits = type === "order" && data?.state === "pending";
-  return [`${type}:read`, `${type}:${verb}`, ...(submits ? ["order:submit"] : [])];
+  const event = type === "order" ? eventTo(data?.state) : null;
+  const moves = event === null ? [] : [transitions[event].permission];
+  const onlyMoves = event !== null && verb === "update" && Object.keys(data ?? {}).every(isMove);
+  return [`${type}:read`, ...(onlyMoves ? [] : [`${type}:${verb}`]), ...moves];
+}
+
+/** What takes an order to a state; null for drafts, as which it begins, and for no state. */
+export function eventTo(state: unknown): OrderEventName | null {
+  return orderEventNames.find((event) => transitions[event].to === state) ?? null;
+}
+
+/** Throws `sync_bad_state` for a state of an order that there is not, or that none is made in. */
+export function assertState(type: SyncType, verb: SyncVerb, data: Members | null): void {
+  const state = data?.state;
+  if (type !== "order" || state === undefined) return;
+  const possible: readonly string[] = verb === "create" ? ["draft", "pending"] : orderStates;
+  if (typeof state === "string" && possible.includes(state)) return;
+  const said = JSON.stringify(state)?.slice(0, 100);
+  throw ordersErrors.sync_bad_state({
+    detail:
+      verb === "create"
+        ? `A new order is brought in as ${possible.join(" or ")}, not as ${said}.`
+        : `${said} is no state of orders; there are ${possible.join(", ")}.`,
+    errors: [{ path: "/state", message: `must be one of ${possible.join(", ")}` }],
+  });
+}
+
+/** `illegal_transition` where an order is in no state to become what the data says; else null. */
+export function whyNotMoved(
+  order: { number: string; state: OrderState; allowedTransitions: readonly OrderEventName[] },
+  data: Members,
+): Problem | null {
+  const { number, state, allowedTransitions: allowed } = order;
+  const event = eventTo(data.state);
+  if (data.state === undefined || isAt({ state }, data.state)) return null;
+  if (event !== null && allowed.includes(event)) return null;
+  const instead = allowed.length > 0 ? `what can be done is ${allowed.join(", ")}` : "it stays so";
+  return ordersErrors.illegal_transition({
+    detail: `Order ${number} is ${state}, and no "${data.state as string}" one; ${instead}.`,
+    extensions: { state, allowed },
+  });
 }
 
 /** Whether a resource already is as the data would have it. */
 export function alreadySays(type: SyncType, resource: Members, data: Members): boolean {
   return Object.entries(data).every(([name, value]) => {
-    if (type === "order" && isTillMember(name)) return name !== "state" || isAt(resource, value);
+    if (type === "order" && isMove(name)) return name !== "state" || isAt(resource, value);
     if (type === "order" && name === "items") return sameItems(resource.items, value);
     return comparable(resource[name]) === comparable(value);
   });
 }
 
-const isTillMember = (name: string) => /^(state|acknowledgeAllergens|currency)$/.test(name);
+const isMove = (name: string) => name === "state" || name === "acknowledgeAllergens";
 
-/** A till knows drafts and what it has handed over; how far the shop is with it, it need not. */
-function isAt({ state }: Members, wanted: unknown): boolean {
-  return wanted === "pending" ? state !== "draft" && state !== "cancelled" : true;
+/** Of what it has handed over, a till need not know how far the shop is with it. */
+export function isAt({ state }: Members, wanted: unknown): boolean {
+  return wanted === "pending" ? state !== "draft" && state !== "cancelled" : state === wanted;
 }
 
 function sameItems(stored: unknown, wanted: unknown): boolean {
@@ -132,7 +181,7 @@ interface TillItem {
 /** An order's data without what only tills say, and what they say. */
 export function splitTillOrder<
   Data extends {
-    state?: "draft" | "pending";
+    state?: OrderState;
     acknowledgeAllergens?: boolean;
     items?: readonly TillItem[];
   },
@@ -140,7 +189,7 @@ export function splitTillOrder<
   const { state, acknowledgeAllergens, items, ...rest } = data;
   const plain = items?.map(({ unitPriceMinor: _, ...item }) => item);
   return {
-    submits: state === "pending",
+    state,
     acknowledgeAllergens: acknowledgeAllergens === true,
     order: { ...rest, ...(plain && { items: plain }) },
   };

@@ -13,7 +13,7 @@ export interface Wanted {
 
 export interface Understood {
   lines: { product: Offered; quantity: number }[];
-  /** What was not understood, with the titles that are most like it. */
+  /** What was not understood, with the names that are most like it: each means one product. */
   unknown: { name: string; near: string[] }[];
   /** Whether anything in it reads like an order at all. */
   isOrder: boolean;
@@ -110,6 +110,8 @@ interface Index {
   offered: readonly Offered[];
   /** Null where several products share a key. */
   byKey: Map<string, Offered | null>;
+  /** How many products share a title. */
+  titles: Map<string, number>;
   /** The words of each title. */
   words: Map<Offered, Set<string>>;
   /** The titles of each word. */
@@ -117,11 +119,19 @@ interface Index {
 }
 
 function indexOf(offered: readonly Offered[]): Index {
-  const index: Index = { offered, byKey: new Map(), words: new Map(), byWord: new Map() };
+  const index: Index = {
+    offered,
+    byKey: new Map(),
+    titles: new Map(),
+    words: new Map(),
+    byWord: new Map(),
+  };
   for (const product of offered) {
     const words = new Set(wordsOf(product.title));
     index.words.set(product, words);
-    for (const key of new Set([keyOf(product.title), keyOf(product.sku)])) {
+    const [title, sku] = [keyOf(product.title), keyOf(product.sku)];
+    index.titles.set(title, (index.titles.get(title) ?? 0) + 1);
+    for (const key of new Set([title, sku, `${title} ${sku}`])) {
       index.byKey.set(key, index.byKey.has(key) ? null : product);
     }
     for (const word of words) {
@@ -218,19 +228,26 @@ function addUnknown(understood: Understood, index: Index, name: string): void {
   understood.unknown.push({ name, near: isCompared ? nearTo(index, name) : [] });
 }
 
-/** Titles that have all the words, if any do; else those whose words are most like them. */
+/** Those whose titles have all the words, if any do; else those whose words are most like them. */
 function nearTo(index: Index, name: string): string[] {
-  const several = containing(index, name).map(({ title }) => title);
-  if (several.length > 0) return [...new Set(several)].slice(0, nearMost);
+  const namesOf = (products: readonly Offered[]) =>
+    [...new Set(products.map((product) => nameOf(index, product)))].slice(0, nearMost);
+  const several = containing(index, name);
+  if (several.length > 0) return namesOf(several);
   const asked = wordsOf(name).slice(0, comparedWordsMost).map(likenesses);
   const scored = index.offered.map((product) => {
     const words = [...(index.words.get(product) ?? []), product.sku.toLowerCase()];
     const best = asked.map((likeness) => Math.max(0, ...words.map(likeness)));
-    return { title: product.title, score: best.reduce((sum, one) => sum + one, 0) / best.length };
+    return { product, score: best.reduce((sum, one) => sum + one, 0) / best.length };
   });
   const near = scored.filter(({ score }) => score >= nearFrom);
-  near.sort((a, b) => b.score - a.score || (a.title < b.title ? -1 : 1));
-  return [...new Set(near.map(({ title }) => title))].slice(0, nearMost);
+  near.sort((a, b) => b.score - a.score || (a.product.title < b.product.title ? -1 : 1));
+  return namesOf(near.map(({ product }) => product));
+}
+
+/** The title, and the SKU where others have the same; `find` knows a product by either. */
+function nameOf({ titles }: Index, { title, sku }: Offered): string {
+  return titles.get(keyOf(title)) === 1 ? title : `${title} (${sku})`;
 }
 
 /** How like a word others are, by the pairs of letters that both have (L. R. Dice, 1945). */

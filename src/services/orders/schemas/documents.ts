@@ -28,6 +28,15 @@ export const LabelOptions = strict({
 });
 export type LabelOptions = Static<typeof LabelOptions>;
 
+/** How an invoice is to be printed. */
+export const InvoiceOptions = strict({
+  substitute: Type.Boolean({
+    default: false,
+    description: "Prints a mark for each character that the typeface lacks, else it is refused.",
+    examples: [false],
+  }),
+});
+
 /** Answers of what is printed: a PDF, or that one has it already. */
 export const pdfAnswers = (description: string) => ({
   200: {

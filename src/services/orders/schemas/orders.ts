@@ -104,12 +104,34 @@ const AllowedTransitions = Type.Array(Type.Enum([...orderEventNames]), {
   examples: [["confirm", "cancel"]],
 });
 
+const Obstacle = strict(
+  {
+    code: Type.String({
+      description: "As submitting would be refused.",
+      examples: ["ERR_ORDERS_RETIRED"],
+    }),
+    path: Type.String({
+      description: "A JSON Pointer into the order.",
+      examples: ["/items/0/productId"],
+    }),
+    message: Type.String({ examples: ["Montgomery's Cheddar 200 g is off sale"] }),
+  },
+  { title: "OrderObstacle" },
+);
+
 export const Order = strict(
   {
     ...head,
     items: Type.Array(OrderItem, { maxItems: itemsMost }),
     ...tail,
     allowedTransitions: AllowedTransitions,
+    obstacles: Type.Optional(
+      Type.Array(Obstacle, {
+        description:
+          "Of a draft that can't be submitted as it is: its shop, its customer or a product is " +
+          "retired, or the shop has changed its currency.",
+      }),
+    ),
     ...stamps,
   },
   { title: "Order" },

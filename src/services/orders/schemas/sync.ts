@@ -1,5 +1,6 @@
 import { type Static, Type } from "typebox";
 import { AmountMinor, Currency, Id, line, strict, Version } from "#kernel/http/schemas.ts";
+import { orderStates } from "../rules/orders.ts";
 import { syncItemsMost, syncTypes } from "../rules/sync.ts";
 import { CustomerChanges, NewCustomer } from "./customers.ts";
 import { itemsMost, NewOrder, OrderChanges } from "./orders.ts";
@@ -34,8 +35,9 @@ const SyncItem = strict(
       type: ["object", "null"],
       description:
         "What POST takes when it is new, else what PATCH takes; null deletes. A till's key may " +
-        'stand for any id. An order may have `state: "pending"`, which submits it, with ' +
-        "`acknowledgeAllergens`; its items may have the `unitPriceMinor` that the till took.",
+        'stand for any id. An order may have a `state`: a new one "draft" or "pending", which ' +
+        "submits it, with `acknowledgeAllergens`; another any, into which it is moved. Its items " +
+        "may have the `unitPriceMinor` that the till took.",
       examples: [{ name: "Ada Lovelace" }],
     }),
   },
@@ -97,7 +99,12 @@ const SyncProblem = Type.Object(
       ),
     ),
   },
-  { title: "SyncProblem", description: "As the endpoint of the resource would have answered." },
+  {
+    title: "SyncProblem",
+    description:
+      "As the endpoint of the resource would have answered, with the code's own members.",
+    additionalProperties: true,
+  },
 );
 
 const SyncResult = strict(
@@ -106,7 +113,8 @@ const SyncResult = strict(
     outcome: Type.Enum([...syncOutcomes], {
       description:
         "`applied` now; `unchanged`: applied before, or so already; `conflict`: it has another " +
-        "version by now, or is gone; `refused` with a problem.",
+        "version by now, or is gone, or can't be moved into that state, which the problem then " +
+        "says; `refused` with a problem.",
       examples: ["applied"],
     }),
     id: Type.Unsafe<string | null>({
@@ -147,7 +155,7 @@ const TillItem = strict({
 });
 const tillItems = Type.Array(TillItem, { minItems: 1, maxItems: itemsMost });
 const tillMembers = {
-  state: Type.Optional(Type.Enum(["draft", "pending"])),
+  state: Type.Optional(Type.Enum([...orderStates])),
   acknowledgeAllergens: Type.Optional(Type.Boolean()),
 };
 const TillOrder = strict({ ...NewOrder.properties, ...tillMembers, items: tillItems });

@@ -10,6 +10,7 @@ export const Handshake = Type.Object({
   "hub.verify_token": Type.String({ maxLength: 1_000, examples: ["the token that was agreed on"] }),
   "hub.challenge": Type.String({
     pattern: `^[\\w.-]{1,${challengeCharsMost}}$`,
+    "x-must": "be letters, digits, dots, hyphens and underscores",
     examples: ["1158201444"],
   }),
 });

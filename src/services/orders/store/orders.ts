@@ -1,13 +1,16 @@
 import type { Db, Statement, Tx } from "#kernel/db/types.ts";
 import { type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
+import type { Expected } from "#kernel/versions.ts";
 import { createdAtOf, firstIdOf } from "../rules/ids.ts";
 import { type OrderLine, orderNumberPattern, type OrderState } from "../rules/orders.ts";
 import type { Order, OrderFilter, OrderHead } from "../schemas/orders.ts";
+import type { Standing } from "../rules/obstacles.ts";
 import { type Condition, narrowed } from "./common.ts";
+import { selectStanding, standingOf } from "./lookups.ts";
 
-/** An order as it is stored; what may be done with it depends on who asks. */
-export type StoredOrder = Omit<Order, "allowedTransitions">;
+/** An order as it is stored; what may be done with it depends on who asks, and when. */
+export type StoredOrder = Omit<Order, "allowedTransitions" | "obstacles">;
 export type StoredHead = Omit<OrderHead, "allowedTransitions">;
 
 /** What is decided anew when a draft is changed. */
@@ -59,13 +62,15 @@ export async function listOrders(
   return page(rows, filter.limit, ({ id }) => [id]);
 }
 
+/** Whether a `q` is looked for, order by order; a whole number is looked up. */
+export const isSearch = (q: string): boolean => !orderNumberPattern.test(q);
+
 /** What the filters of a list ask of an order; with `ownerId`, that it is that one's. */
 export function orderConditions(
   { state, shopId, customerId, from, to, q }: Omit<OrderFilter, "limit" | "cursor">,
   ownerId: string | null,
 ): Condition[] {
-  // A whole number is looked up; any other text is looked for, order by order.
-  const number = q && orderNumberPattern.test(q) ? q.toUpperCase() : undefined;
+  const number = q === undefined || isSearch(q) ? undefined : q.toUpperCase();
   return [
     [ownerId, (place) => `owner_id = ${place}`],
     [state, (place) => `state = ${place}`],
@@ -81,25 +86,34 @@ export function orderConditions(
   ];
 }
 
+/** An order, and of a draft how what it names stands now. */
+export interface FoundOrder {
+  order: StoredOrder;
+  standing: Standing | null;
+}
+
 /** With its items, in one statement; null when the tenant, or `ownerId`, has no such order. */
 export async function getOrder(
   db: Db,
   tenant: TenantRef,
   id: string,
   ownerId: string | null,
-): Promise<StoredOrder | null> {
-  const { rows } = await db.query<StoredOrder>(
+): Promise<FoundOrder | null> {
+  const { rows } = await db.query<StoredOrder & { standing: Standing | null }>(
     tenant,
     `select ${headColumns}, (
        select json_agg(json_build_object('productId', product_id, 'title', title,
            'quantity', quantity, 'unitPriceMinor', unit_price_minor, 'vatRate', vat_rate,
            'totalMinor', total_minor, 'vatMinor', vat_minor, 'allergens', allergens)
          order by position)
-         from sales_order_line where order_id = $1) as items
+         from sales_order_line where order_id = $1) as items,
+         case state when 'draft' then ${standingOf} end as standing
        from sales_order where id = $1 and ($2::text is null or owner_id = $2)`,
     [id, ownerId],
   );
-  return rows[0] ?? null;
+  if (!rows[0]) return null;
+  const { standing, ...order } = rows[0];
+  return { order, standing };
 }
 
 /** Whether the owner has this order. */
@@ -164,14 +178,17 @@ export async function insertOrder(
   return rowCount > 0;
 }
 
-/** Overwrites what a draft says and, unless `lines` is null, its lines. It is locked by then. */
+/**
+ * Overwrites what a draft says and, unless `lines` is null, its lines. It is locked by then. Also
+ * answers how what it names stands.
+ */
 export async function updateOrder(
   tx: Tx,
   id: string,
   values: OrderValues,
   lines: readonly OrderLine[] | null,
   now: string,
-): Promise<StoredHead> {
+): Promise<{ head: StoredHead; standing: Standing }> {
   const replaced: Statement[] =
     lines === null
       ? []
@@ -193,8 +210,10 @@ export async function updateOrder(
           returning ${headColumns}`,
       values: [id, now, ...orderValues(values)],
     },
+    selectStanding(id),
   ]);
-  return answers.at(-1)?.rows[0] as unknown as StoredHead;
+  const [head, found] = answers.slice(-2).map(({ rows }) => rows[0]);
+  return { head: head as unknown as StoredHead, standing: found?.standing as Standing };
 }
 
 /**
@@ -205,15 +224,15 @@ export function moveState(
   id: string,
   from: readonly OrderState[],
   to: OrderState,
-  { ownerId, version, now }: { ownerId: string | null; version: number | null; now: string },
+  { ownerId, version, now }: { ownerId: string | null; version: Expected; now: string },
 ): Statement {
   return {
     text: `update sales_order
               set state = $3, version = version + 1, updated_at = greatest(updated_at, $6)
             where id = $1 and state = any($2) and ($4::text is null or owner_id = $4)
-              and ($5::integer is null or version = $5)
+              and ($5::integer[] is null or version = any($5))
         returning ${headColumns}`,
-    values: [id, from, to, ownerId, version, now],
+    values: [id, from, to, ownerId, version === null ? null : [version].flat(), now],
   };
 }
 

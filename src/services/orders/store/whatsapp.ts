@@ -1,6 +1,7 @@
 import type { Db, Tx } from "#kernel/db/types.ts";
 import { readTenantRef } from "#kernel/tenancy/store.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
+import { phoneCore, phoneForms, type PhoneMatch } from "../rules/phones.ts";
 import type { WhatsappContent, WhatsappMessage } from "../rules/whatsapp-messages.ts";
 import type { Offered } from "../rules/whatsapp-text.ts";
 
@@ -120,26 +121,28 @@ export async function listOffered(tx: Tx, skus: readonly string[] | null): Promi
   return rows;
 }
 
+const matchesMost = 6;
+
 /**
- * The active customer with this number, the first that was written down, however it was typed. Of
- * two messages of one unknown sender the second waits for the first, and finds the customer that
- * was made of it. Only for a sender who is not found as WhatsApp writes the number are all looked
- * through: row-level security lets no index over a function of the column be used.
+ * The customers who have this number, or may have it, however it was typed. Of two messages of one
+ * unknown sender the second waits for the first, and finds the customer that was made of it.
  */
-export async function findCustomerByPhone(tx: Tx, phone: string): Promise<string | null> {
+export async function findCustomersByPhone(
+  tx: Tx,
+  { phone, country }: { phone: string; country: string },
+): Promise<PhoneMatch[]> {
   const name = JSON.stringify(["orders.customer_phone", tx.tenant.id, phone]);
   const [, found] = await tx.batch([
     { text: "select pg_advisory_xact_lock(hashtextextended($1, 0))", values: [name] },
     {
-      text: "select id from customer where phone = $1 and active order by id limit 1",
-      values: [phone],
+      text: `select id, name, active, phone_digits <> '?' as "isPlain",
+                    allergen_restrictions as "allergenRestrictions"
+               from customer
+              where phone_digits = any($1) or phone_digits = '?'
+                and strpos(regexp_replace(phone, '[^0-9]', '', 'g'), $2) > 0
+              order by active desc, id limit $3`,
+      values: [phoneForms(phone, country), phoneCore(phone, country), matchesMost],
     },
   ]);
-  if (found?.rows[0]) return found.rows[0].id as string;
-  const { rows } = await tx.query<{ id: string }>(
-    `select id from customer
-      where regexp_replace(phone, '[^0-9+]', '', 'g') = $1 and active order by id limit 1`,
-    [phone],
-  );
-  return rows[0]?.id ?? null;
+  return (found?.rows ?? []) as unknown as PhoneMatch[];
 }

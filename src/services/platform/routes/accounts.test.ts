@@ -147,6 +147,11 @@ test("people come by invitation, get roles, and go, each change under If-Match",
   const bob = await as().post("/auth/register", { ...person, invitation });
   assert.equal(bob.status, 201, bob.text);
   assert.equal(bob.body.role, "clerk");
+  // A member needs no invitation, whatever the letters' case; nor does one that is not active.
+  const again = await admin.post("/invitations", { email: "BOB@example.com" });
+  assert.deepEqual([again.status, again.body.code], [409, "ERR_IDENTITY_ALREADY_MEMBER"]);
+  assert.deepEqual((await admin.get("/invitations")).body.items, []);
+  assert.equal((await as("other").post("/invitations", { email: "bob@example.com" })).status, 201);
   const mine = bearer(bob.body.accessToken);
   assert.deepEqual((await as().get("/auth/me", mine)).body.permissions, [
     "account:use",
@@ -170,6 +175,32 @@ test("people come by invitation, get roles, and go, each change under If-Match",
   assert.equal((await admin.delete(path)).status, 204);
   assert.equal((await as().get("/auth/me", mine)).status, 401);
   assert.equal((await as("other").get(path)).status, 404);
+});
+
+// Guards against roles that are made by guessing names, or of what can't be granted.
+test("every member sees what roles can be made of, and what of it they hold", async (t) => {
+  const { as } = await startTestApp(t, { services });
+  const admin = as("acme");
+  const { items, nextCursor } = (await admin.get("/permissions")).body;
+  assert.equal(nextCursor, null);
+  const names: string[] = items.map(({ name }: { name: string }) => name);
+  assert.deepEqual(names, names.toSorted());
+  assert.ok(!names.includes("account:use") && !names.includes("tenant:create"), names.join());
+  const role = { name: "all_of_it", title: "All", permissions: names };
+  assert.equal((await admin.post("/roles", role)).status, 201);
+  const own = items.filter(({ ownable }: { ownable: boolean }) => ownable);
+  assert.ok(own.length > 0);
+  const permissions = own.map(({ name }: { name: string }) => `${name}:own`);
+  const limited = { name: "own_only", title: "Own", permissions };
+  assert.equal((await admin.post("/roles", limited)).status, 201);
+  const user = as("acme", "user");
+  const seen = (await user.get("/permissions")).body.items;
+  const held = (name: string) => seen.find((one: { name: string }) => one.name === name).held;
+  assert.deepEqual(
+    [held("api-key:read"), held("role:read"), held("role:create")],
+    ["own", "all", null],
+  );
+  assert.equal((await as().get("/permissions")).status, 401);
 });
 
 // Guards against a way for ordinary people into the administration.

@@ -68,6 +68,28 @@ test("breakers are listed, isolated and reset", async (t) => {
   assert.equal((await admin.post("/admin/breakers/bare/isolate")).status, 404);
 });
 
+// Guards against a host that only the worker asks for and that nobody can take out of use.
+test("a breaker of another process is isolated, seen, and reset", async (t) => {
+  const { as, app } = await startTestApp(t, { services: [platform] });
+  const admin = as("ops", "admin");
+  const { policies } = app.depsOf("platform");
+  const name = "outgoing https://example.com";
+  const path = `/admin/breakers/${encodeURIComponent(name)}`;
+  const isolated = await admin.post(`${path}/isolate`);
+  assert.deepEqual([isolated.status, isolated.body.state], [200, "ISOLATED"], isolated.text);
+  const listed = async () =>
+    (await admin.get("/admin/breakers")).body.items.find(
+      (one: { name: string }) => one.name === name,
+    );
+  assert.deepEqual([(await listed()).state, (await listed()).group], ["ISOLATED", "outgoing"]);
+  // Held from the moment at which it is made here.
+  const policy = policies.for(name, { timeoutMs: 1_000, group: "outgoing" });
+  await assert.rejects(policy.execute(async () => 1));
+  assert.equal((await admin.post(`${path}/reset`)).body.state, "CLOSED");
+  assert.equal(await policy.execute(async () => 1), 1);
+  assert.equal((await admin.post("/admin/breakers/outgoing%20nowhere/isolate")).status, 404);
+});
+
 // Guards against lists that are read otherwise than all others, and pages that lose an item.
 test("what admins look after is listed in pages, whole unless told otherwise", async (t) => {
   const { as, app } = await startTestApp(t, { services: [platform] });

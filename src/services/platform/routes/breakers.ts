@@ -1,4 +1,7 @@
 import { auditPlatform } from "#kernel/audit/platform.ts";
+import type { BreakerRow } from "#kernel/breaker-store.ts";
+import { isoNow } from "#kernel/clock.ts";
+import type { Transaction } from "#kernel/db/types.ts";
 import { requestErrors } from "#kernel/errors.ts";
 import { pageOfAll } from "#kernel/http/cursor.ts";
 import { historySchema, pastOf } from "#kernel/http/history.ts";
@@ -12,19 +15,45 @@ import { Breaker, Breakers, ByBreaker } from "../schemas/breakers.ts";
 
 const tags = ["administration"];
 const perProcess =
-  "Breakers are those of the process that answers, which `instance` names; each has its own.";
+  "States and counts are those of the process that answers, which `instance` names; each has its " +
+  "own. What is held open is so in all of them.";
+const everywhere =
+  "Holds in every process: in the one that answers at once, in the others within 5 s.";
 
-function found(policies: Policies, name: string): BreakerStatus {
-  const breaker = policies.list().find((one) => one.name === name);
-  if (!breaker) {
-    throw requestErrors.not_found({ detail: `This process knows no dependency "${name}".` });
-  }
-  return breaker;
+/** One of a group, by its address: asked for by tenants, and perhaps in another process only. */
+const grouped = /^([a-z][a-z ]{0,60}) [a-z]+:\/\/\S{1,300}( [0-9a-f-]{36})?$/;
+
+/** A breaker that this process has not; what holds of it is what the row says. */
+function elsewhere(name: string, row: BreakerRow | null): BreakerStatus {
+  const none = { active: 0, waiting: 0, successes: 0, failures: 0, rejected: 0 };
+  const group = grouped.exec(name)?.[1] ?? null;
+  const state = row?.isHeld ? "ISOLATED" : "CLOSED";
+  return { name, group, state, ...none, changedAt: row?.updatedAt ?? null };
+}
+
+const breakerOf = (policies: Policies, name: string): BreakerStatus | undefined =>
+  policies.list().find((one) => one.name === name);
+
+/** Throws where no process has such a breaker, as far as this one can know. */
+async function found(
+  tx: Transaction,
+  { policies, breakerBoard }: Pick<PlatformDeps, "policies" | "breakerBoard">,
+  name: string,
+): Promise<BreakerStatus> {
+  if (policies.hasBreaker(name)) return breakerOf(policies, name) as BreakerStatus;
+  const row = await breakerBoard.find(tx, name);
+  if (row || grouped.test(name)) return elsewhere(name, row);
+  throw requestErrors.not_found({ detail: `There is no breaker of a dependency "${name}".` });
 }
 
 /** Breakers of dependencies: what they do, and an operator's hand on them. */
 export const breakerRoutes: Routes<PlatformDeps> = (app, deps) => {
-  const { db, instance, policies, mutate } = deps;
+  readBreakers(app, deps);
+  changeBreakers(app, deps);
+};
+
+const readBreakers: Routes<PlatformDeps> = (app, deps) => {
+  const { db, instance, policies, breakerBoard } = deps;
   app.get(
     "/admin/breakers",
     {
@@ -37,10 +66,15 @@ export const breakerRoutes: Routes<PlatformDeps> = (app, deps) => {
       },
       config: { permission: "breaker:read" },
     },
-    async ({ query }) => ({
-      instance,
-      ...pageOfAll(policies.list(), query, { key: ({ name }) => name }),
-    }),
+    async ({ query }) => {
+      const here = policies.list();
+      const names = new Set(here.map(({ name }) => name));
+      const held = await db.inPlatform((tx) => breakerBoard.held(tx));
+      const others = held.filter(({ name }) => !names.has(name));
+      const all = [...here, ...others.map((row) => elsewhere(row.name, row))];
+      all.sort((a, b) => (a.name < b.name ? -1 : 1));
+      return { instance, ...pageOfAll(all, query, { key: ({ name }) => name }) };
+    },
   );
 
   app.get(
@@ -56,21 +90,25 @@ export const breakerRoutes: Routes<PlatformDeps> = (app, deps) => {
     },
     async ({ params: { name }, query }) => {
       const past = await pastOf(db, thePlatform, "breaker", name, query);
-      if (past.items.length === 0) found(policies, name);
+      const isHere = past.items.length > 0 || breakerOf(policies, name) !== undefined;
+      if (!isHere) await db.inPlatform((tx) => found(tx, deps, name));
       return past;
     },
   );
+};
 
-  for (const [verb, summary] of [
-    ["isolate", "Hold a breaker open until it is reset"],
-    ["reset", "Close a breaker and forget its failures"],
+const changeBreakers: Routes<PlatformDeps> = (app, deps) => {
+  const { instance, clock, breakerBoard, mutate } = deps;
+  for (const [verb, state, summary] of [
+    ["isolate", "ISOLATED", "Hold a breaker open until it is reset"],
+    ["reset", "CLOSED", "Close a breaker and forget its failures"],
   ] as const) {
     app.post(
       `/admin/breakers/:name/${verb}`,
       {
         schema: {
           summary,
-          description: perProcess,
+          description: everywhere,
           tags,
           params: ByBreaker,
           response: { 200: Breaker },
@@ -80,10 +118,9 @@ export const breakerRoutes: Routes<PlatformDeps> = (app, deps) => {
       (request, reply) =>
         mutate(request, reply, 200, async (tx) => {
           const { name } = request.params;
-          const before = found(policies, name);
-          // A policy without a breaker has nothing to hold open.
-          if (!policies[verb](name)) throw requestErrors.not_found();
-          const after = { ...found(policies, name), instance };
+          const before = await found(tx, deps, name);
+          await breakerBoard[verb](tx, name);
+          const after = { ...before, state, changedAt: isoNow(clock), instance };
           const resource = { type: "breaker", id: name };
           auditPlatform(tx, { action: `breaker.${verb}`, resource, before, after });
           return after;

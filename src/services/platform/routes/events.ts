@@ -1,13 +1,10 @@
 import { assertKnownTypes, eventErrors } from "#kernel/events/catalogue.ts";
 import { envelopeOf } from "#kernel/events/publisher.ts";
 import type { StoredEvent } from "#kernel/events/types.ts";
-import type { EventStream } from "#kernel/http/sse.ts";
 import type { Principal } from "#kernel/identity/types.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
 import { EventsHeaders, EventsQuery } from "../schemas/events.ts";
-
-const recheckMs = 5_000;
 
 /**
  * An event may be seen by whoever may read its resource: `order:read` for an "order". Whoever may
@@ -17,26 +14,6 @@ export function maySee({ permissions, actor }: Principal, event: StoredEvent): b
   const scope = permissions.get(`${event.resource.type.replaceAll("_", "-")}:read`);
   if (scope === "own") return event.ownerId !== null && event.ownerId === actor.userId;
   return scope === "all";
-}
-
-/** Ends the stream soon after the caller's credentials have ended or been taken away. */
-async function watchCaller(
-  { authenticator, clock, log }: Pick<PlatformDeps, "authenticator" | "clock" | "log">,
-  headers: Parameters<PlatformDeps["authenticator"]["authenticate"]>[0],
-  stream: EventStream,
-  seen: (principal: Principal) => void,
-): Promise<void> {
-  try {
-    while (!stream.signal.aborted) {
-      await clock.sleep(recheckMs, stream.signal);
-      const principal = await authenticator.authenticate(headers);
-      if (!principal) break;
-      seen(principal);
-    }
-  } catch (error) {
-    if (!stream.signal.aborted) log.debug({ err: error }, "an event stream's caller may no longer");
-  }
-  stream.close();
 }
 
 const streamExample = `id: 1204
@@ -75,20 +52,16 @@ export const eventRoutes: Routes<PlatformDeps> = (app, deps) => {
       const types = query.types?.split(",") ?? ["*"];
       assertKnownTypes(catalogue, types, () => "query/types");
       const resumeAfter = headers["last-event-id"] ?? query.after;
-      let principal = request.principal;
       // Before the answer begins: who has it may count on hearing of everything from then on.
       const lastEventId = await feed.begin(
         tenant.id,
         resumeAfter === undefined ? undefined : Number(resumeAfter),
       );
       const stream = streams.open(request, reply);
-      void watchCaller(deps, request.raw.headers, stream, (current) => {
-        principal = current;
-      });
       const events = feed.subscribe(tenant.id, {
         lastEventId,
         types,
-        may: (event) => maySee(principal, event),
+        may: (event) => maySee(request.principal, event),
         signal: stream.signal,
       });
       try {

@@ -1,12 +1,13 @@
 import { auditPlatform } from "#kernel/audit/platform.ts";
 import { requestErrors } from "#kernel/errors.ts";
 import { pageOfAll } from "#kernel/http/cursor.ts";
-import { current, expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
 import { historySchema, pastOf } from "#kernel/http/history.ts";
 import { NoContent, ShortListQuery } from "#kernel/http/schemas.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import { faultErrors } from "#kernel/resilience/faults.ts";
 import type { Routes } from "#kernel/service.ts";
+import { current } from "#kernel/versions.ts";
 import { thePlatform } from "#kernel/tenancy/types.ts";
 import { ByPoint, Fault, FaultChange, Faults } from "../schemas/faults.ts";
 

@@ -6,7 +6,6 @@ import { flagErrors } from "#kernel/flags-store.ts";
 import { pageOfAll } from "#kernel/http/cursor.ts";
 import {
   assertExpected,
-  current,
   expectedVersionOrNone,
   optionalVersion,
   sendFound,
@@ -14,6 +13,7 @@ import {
 import { history, historySchema, pastOf } from "#kernel/http/history.ts";
 import { NoContent, ShortListQuery } from "#kernel/http/schemas.ts";
 import type { Routes } from "#kernel/service.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import { thePlatform } from "#kernel/tenancy/types.ts";
 import { ByFlag, ByFlagAndTenant, Flag, FlagChange, Flags } from "../schemas/flags.ts";
 
@@ -78,8 +78,8 @@ interface Change {
   name: string;
   on: boolean;
   tenantId?: string;
-  /** The version that is changed; null where there must be none. */
-  expected: number | null;
+  /** The version that is changed, or that there must be none. */
+  expected: Expected | "none";
 }
 
 async function change(
@@ -117,7 +117,7 @@ const changeFlags: Routes = (app, { flags, mutate }) => {
       const expected = expectedVersionOrNone(request);
       const { name } = request.params;
       const wanted = { name, on: request.body.on, expected };
-      return mutate(request, reply, expected === null ? 201 : 200, (tx) =>
+      return mutate(request, reply, expected === "none" ? 201 : 200, (tx) =>
         change(tx, flags, wanted),
       );
     },
@@ -140,7 +140,7 @@ const changeFlags: Routes = (app, { flags, mutate }) => {
       const expected = expectedVersionOrNone(request);
       const { name, tenantId } = request.params;
       const wanted = { name, on: request.body.on, tenantId: tenantId.toLowerCase(), expected };
-      return mutate(request, reply, expected === null ? 201 : 200, (tx) =>
+      return mutate(request, reply, expected === "none" ? 201 : 200, (tx) =>
         change(tx, flags, wanted),
       );
     },
@@ -150,7 +150,7 @@ const changeFlags: Routes = (app, { flags, mutate }) => {
 async function clear(
   tx: Tx,
   flags: KernelFlags,
-  { name, tenantId, version }: { name: string; tenantId?: string; version: number | null },
+  { name, tenantId, version }: { name: string; tenantId?: string; version: Expected },
 ): Promise<void> {
   const before = await flags.lock(tx, name);
   const isOverridden = tenantId

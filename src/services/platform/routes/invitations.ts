@@ -98,6 +98,7 @@ const changeInvitations: Routes<PlatformDeps> = (app, deps) => {
         secretAnswer: true,
         errors: [
           identityErrors.invalid_email,
+          identityErrors.already_member,
           identityErrors.unknown_role,
           identityErrors.too_many_invitations,
           identityErrors.users_only,

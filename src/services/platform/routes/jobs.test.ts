@@ -30,6 +30,10 @@ test("a platform admin lists, retries and deletes jobs of all tenants, audited",
   const [waiting] = (await list("state=waiting")).items;
   assert.deepEqual([waiting.attempts, waiting.maxAttempts], [0, 10], "as its task allows");
   assert.equal("payload" in job, false);
+  assert.deepEqual((await admin.get(`/admin/jobs/${job.id}`)).body, job);
+  assert.deepEqual((await admin.get(`/admin/jobs/${waiting.id}`)).body, waiting);
+  assert.equal((await admin.get("/admin/jobs/999999")).status, 404);
+  assert.equal((await admin.get("/admin/jobs/x")).status, 422);
   const first = await list("limit=2&task=test.two");
   assert.deepEqual([first.items.length, first.nextCursor], [2, null]);
   const page = await list("limit=1&state=waiting");
@@ -63,6 +67,7 @@ test("a platform admin lists, retries and deletes jobs of all tenants, audited",
   );
   for (const role of ["tenant_admin", "user"]) {
     assert.equal((await as("acme", role).get("/admin/jobs")).status, 403);
+    assert.equal((await as("acme", role).get(`/admin/jobs/${next.items[0].id}`)).status, 403);
     assert.equal((await as("acme", role).delete("/admin/jobs/1")).status, 403);
   }
 });

@@ -5,10 +5,15 @@ import { decodeCursor, page } from "#kernel/http/cursor.ts";
 import { NoContent } from "#kernel/http/schemas.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
-import { ByJobId, JobPage, JobQuery } from "../schemas/jobs.ts";
+import { ByJobId, Job, JobPage, JobQuery } from "../schemas/jobs.ts";
 
 const tags = ["administration"];
 const running = "A job that is running answers 409: it can't be changed now.";
+
+const gone = (id: string) =>
+  requestErrors.not_found({
+    detail: `There is no job ${id}: a job that has ended well is not kept.`,
+  });
 
 /** Throws where the job could not be changed. */
 function assertDone(id: string, changed: Changed): void {
@@ -16,14 +21,16 @@ function assertDone(id: string, changed: Changed): void {
     const detail = `Job ${id} is running: ask again when this attempt has ended.`;
     throw requestErrors.conflict({ detail });
   }
-  if (changed === "gone") {
-    const detail = `There is no job ${id}: a job that has ended well is not kept.`;
-    throw requestErrors.not_found({ detail });
-  }
+  if (changed === "gone") throw gone(id);
 }
 
 /** Background jobs of all tenants. */
-export const jobRoutes: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
+export const jobRoutes: Routes<PlatformDeps> = (app, deps) => {
+  readJobs(app, deps);
+  changeJobs(app, deps);
+};
+
+const readJobs: Routes<PlatformDeps> = (app, { jobs }) => {
   app.get(
     "/admin/jobs",
     {
@@ -42,6 +49,21 @@ export const jobRoutes: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
     },
   );
 
+  app.get(
+    "/admin/jobs/:id",
+    {
+      schema: { summary: "Get a background job", tags, params: ByJobId, response: { 200: Job } },
+      config: { permission: "job:read" },
+    },
+    async ({ params: { id } }) => {
+      const job = await jobs.find(id);
+      if (!job) throw gone(id);
+      return job;
+    },
+  );
+};
+
+const changeJobs: Routes<PlatformDeps> = (app, { jobs, mutate }) => {
   app.post(
     "/admin/jobs/:id/retry",
     {

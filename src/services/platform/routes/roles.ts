@@ -1,8 +1,8 @@
 import { accessErrors } from "#kernel/access/errors.ts";
-import { decodeCursor, page } from "#kernel/http/cursor.ts";
+import { decodeCursor, page, pageOfAll } from "#kernel/http/cursor.ts";
 import { expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
 import { history, historySchema } from "#kernel/http/history.ts";
-import { ListQuery, NoContent } from "#kernel/http/schemas.ts";
+import { ListQuery, NoContent, ShortListQuery } from "#kernel/http/schemas.ts";
 import {
   createRole,
   deleteRole,
@@ -13,7 +13,7 @@ import {
 import { identityErrors } from "#kernel/identity/errors.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
-import { ByRole, NewRole, Role, RoleChanges, RolePage } from "../schemas/roles.ts";
+import { ByRole, NewRole, PermissionPage, Role, RoleChanges, RolePage } from "../schemas/roles.ts";
 
 const tags = ["members"];
 
@@ -25,7 +25,27 @@ export const roleRoutes: Routes<PlatformDeps> = (app, deps) => {
   changeRoles(app, deps);
 };
 
-const readRoles: Routes<PlatformDeps> = (app, { db }) => {
+const readRoles: Routes<PlatformDeps> = (app, { db, roles }) => {
+  app.get(
+    "/permissions",
+    {
+      schema: {
+        summary: "List what roles and API keys can be made of",
+        tags,
+        querystring: ShortListQuery,
+        response: { 200: PermissionPage },
+      },
+      config: { permission: "account:use" },
+    },
+    async ({ principal: { permissions }, query }) => {
+      const all = roles.grantable.map((one) => ({
+        ...one,
+        held: permissions.get(one.name) ?? null,
+      }));
+      return pageOfAll(all, query, { key: ({ name }) => name });
+    },
+  );
+
   app.get(
     "/roles",
     {

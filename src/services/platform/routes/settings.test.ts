@@ -75,6 +75,37 @@ test("settings are replaced as a whole; secrets go in and only their end comes o
   assert.ok(!JSON.stringify([rows, logs]).includes("hunter2-marker"));
 });
 
+// Guards against a change of settings that nobody can trace, and against secrets in its traces.
+test("the past of settings is told, newest first, without secrets", async (t) => {
+  const { as } = await startTestApp(t, { services });
+  const ada = as("ada", "tenant_admin");
+  const past = async (query = "") => (await ada.get(`/tenant/settings/history${query}`)).body;
+  assert.deepEqual(await past(), { items: [], nextCursor: null });
+  for (const [version, settings] of [
+    ['"1"', { "models.budget": 5 }],
+    ['"2"', { "models.budget": 7, "models.api_key": secretKey }],
+  ] as const) {
+    const put = await ada.put("/tenant/settings", { settings }, { "if-match": version });
+    assert.equal(put.status, 200, put.text);
+  }
+  const { items } = await past();
+  const budgets = items.map(({ action, before, after }: (typeof items)[number]) => [
+    action,
+    before["models.budget"],
+    after["models.budget"],
+  ]);
+  assert.deepEqual(budgets, [
+    ["settings.update", 5, 7],
+    ["settings.update", null, 5],
+  ]);
+  assert.equal(items[0].after["models.api_key"], "[redacted]");
+  assert.ok(!JSON.stringify(items).includes(secretKey));
+  const first = await past("?limit=1");
+  assert.deepEqual((await past(`?limit=1&cursor=${first.nextCursor}`)).items, items.slice(1));
+  assert.deepEqual((await as("bob").get("/tenant/settings/history")).body.items, []);
+  assert.equal((await as("ada", "user").get("/tenant/settings/history")).status, 403);
+});
+
 // Guards against a lost change, and against members nobody knows.
 test("a replacement needs the version that was read, and known, valid members", async (t) => {
   const { as } = await startTestApp(t, { services });

@@ -1,4 +1,6 @@
 import { expectedVersion, sendFound } from "#kernel/http/etag.ts";
+import { HistoryPage, pastOf } from "#kernel/http/history.ts";
+import { ListQuery } from "#kernel/http/schemas.ts";
 import type { Routes } from "#kernel/service.ts";
 import { settingErrors } from "#kernel/settings.ts";
 import { settingsAnswer, settingsChange } from "../schemas/settings.ts";
@@ -20,6 +22,21 @@ export const settingsRoutes: Routes = (app, { db, mutate, settings }) => {
     },
     async (request, reply) =>
       sendFound(request, reply, await db.inTenant(request.tenant, (tx) => settings.read(tx))),
+  );
+
+  app.get(
+    "/tenant/settings/history",
+    {
+      schema: {
+        summary: "See the past of the tenant's settings",
+        description: "What was secret is left out.",
+        tags: ["tenants"],
+        querystring: ListQuery,
+        response: { 200: HistoryPage },
+      },
+      config: { permission: "settings:read" },
+    },
+    async ({ tenant, query }) => pastOf(db, tenant, "settings", tenant.id, query),
   );
 
   app.put(

@@ -4,12 +4,13 @@ import { eventErrors } from "#kernel/events/catalogue.ts";
 import * as store from "#kernel/events/webhook-store.ts";
 import * as webhooks from "#kernel/events/webhooks.ts";
 import { decodeCursor, page } from "#kernel/http/cursor.ts";
-import { current, expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
+import { expectedVersion, optionalVersion, sendFound } from "#kernel/http/etag.ts";
 import { history, historySchema } from "#kernel/http/history.ts";
 import { ById, ListQuery, NoContent } from "#kernel/http/schemas.ts";
 import { outgoingErrors } from "#kernel/resilience/outgoing-errors.ts";
 import type { PlatformDeps } from "#kernel/platform-parts.ts";
 import type { Routes } from "#kernel/service.ts";
+import { current, type Expected } from "#kernel/versions.ts";
 import * as schemas from "../schemas/webhooks.ts";
 
 const tags = ["webhooks"];
@@ -24,7 +25,7 @@ function shown({ secretLastFour, failuresInRow: _, ...endpoint }: store.Endpoint
   return { ...endpoint, secret: `…${secretLastFour}` };
 }
 
-const locked = async (tx: Tx, id: string, version: number | null = null) =>
+const locked = async (tx: Tx, id: string, version: Expected = null) =>
   current(await store.selectEndpoint(tx, id, true), version);
 
 /** Where a tenant's events are sent to. */

@@ -23,6 +23,7 @@ export const tenantName = line(200, "The tenant's name.", "Ada Ltd");
 
 export const Slug = Type.String({
   pattern: "^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$",
+  "x-must": "be 2 to 63 lower-case letters, digits and hyphens, no hyphen at either end",
   description: "Unique on this server; usable as a host name.",
   examples: ["ada-ltd"],
 });
@@ -126,6 +127,7 @@ export const ActingTenant = strict(
 
 export const RoleName = Type.String({
   pattern: "^[a-z][a-z0-9_]{1,39}$",
+  "x-must": "be 2 to 40 lower-case letters, digits and underscores, a letter first",
   description: "tenant_admin, user, or one of the tenant's own roles.",
   examples: ["user"],
 });

@@ -11,7 +11,7 @@ const Count = Type.Integer({ minimum: 0, examples: [0] });
 
 export const ByBreaker = strict({ name: BreakerName });
 
-const Moment = Type.String({ format: "date-time", examples: ["2026-11-20T12:00:00.123Z"] });
+const Moment = Type.String({ format: "date-time", examples: ["2026-11-20T12:00:00.123456Z"] });
 
 const Instance = strict(
   {
@@ -36,7 +36,7 @@ const breaker = {
   successes: Count,
   failures: Count,
   rejected: Count,
-  changedAt: Type.Union([Moment, Type.Null()], { examples: ["2026-11-20T12:00:00.123Z"] }),
+  changedAt: Type.Union([Moment, Type.Null()], { examples: ["2026-11-20T12:00:00.123456Z"] }),
 };
 
 export const Breaker = strict({ ...breaker, instance: Instance }, { title: "Breaker" });

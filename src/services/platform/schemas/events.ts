@@ -5,6 +5,7 @@ export const EventsQuery = strict({
   types: Type.Optional(
     Type.String({
       pattern: "^[a-z0-9_.*]+(,[a-z0-9_.*]+){0,49}$",
+      "x-must": 'be types of events with commas between, such as "order.created,shop.*"',
       maxLength: 2_000,
       description: 'Event types, separated by commas: "order.created,shop.*". All without it.',
       examples: ["*"],
@@ -24,6 +25,7 @@ export const EventsHeaders = Type.Object({
   "last-event-id": Type.Optional(
     Type.String({
       pattern: "^[0-9]{1,15}$",
+      "x-must": "be the id of an event: up to 15 digits",
       description: "The last `id` that was received; what came after it is sent first.",
       examples: ["1204"],
     }),

@@ -4,6 +4,7 @@ import { faultKinds } from "#kernel/resilience/faults.ts";
 
 const PointName = Type.String({
   pattern: "^[a-z][a-z0-9_]*(\\.[a-z0-9_]+){0,6}$",
+  "x-must": 'be the name of a point, such as "mutate.before_commit"',
   maxLength: 100,
   description: "A place in the code.",
   examples: ["mutate.before_commit"],

@@ -3,6 +3,7 @@ import { Id, pageOf, strict, Version } from "#kernel/http/schemas.ts";
 
 const FlagName = Type.String({
   pattern: "^[a-z][a-z0-9_]{0,62}$",
+  "x-must": "be 1 to 63 lower-case letters, digits and underscores, a letter first",
   description: "In lower case: FLAG_NEW_EDITOR is new_editor.",
   examples: ["new_editor"],
 });

@@ -1,7 +1,11 @@
 import { Type } from "typebox";
 import { Id, ListQuery, pageOf, strict, Timestamp } from "#kernel/http/schemas.ts";
 
-const JobId = Type.String({ pattern: "^[1-9][0-9]{0,17}$", examples: ["42"] });
+const JobId = Type.String({
+  pattern: "^[1-9][0-9]{0,17}$",
+  "x-must": 'be the number of a job, such as "42"',
+  examples: ["42"],
+});
 const State = Type.Enum(["waiting", "running", "failed"], {
   description: "`failed`: for good; it waits for somebody to retry or delete it.",
   examples: ["failed"],

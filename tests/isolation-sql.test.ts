@@ -8,6 +8,8 @@ import { testServices } from "./support/services.ts";
 interface Table {
   schema: string;
   name: string;
+  /** Those that an insert may name, quoted. */
+  columns: string;
 }
 
 const nobody = "01890000-0000-7000-8000-00000000dead";
@@ -22,7 +24,10 @@ const settings = [
 
 async function tablesWithTenant(client: pg.Client): Promise<Table[]> {
   const { rows } = await client.query<Table>(
-    `select n.nspname as schema, c.relname as name
+    `select n.nspname as schema, c.relname as name,
+            (select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+              where attrelid = c.oid and attnum > 0 and not attisdropped and attgenerated = '')
+              as columns
        from pg_class c join pg_namespace n on n.oid = c.relnamespace
        join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
       where c.relkind in ('r', 'p') and n.nspname !~ '^(pg_|information_schema|graphile)'
@@ -83,8 +88,8 @@ async function attack(app: pg.Client, table: Table, row: unknown): Promise<strin
     select: `select 1 from ${name}`,
     update: `update ${name} set tenant_id = tenant_id`,
     delete: `delete from ${name}`,
-    insert: `insert into ${name} overriding system value
-             select * from jsonb_populate_record(null::${name}, $1::jsonb)`,
+    insert: `insert into ${name} (${table.columns}) overriding system value
+             select ${table.columns} from jsonb_populate_record(null::${name}, $1::jsonb)`,
   };
   const leaks: string[] = [];
   for (const { title, value } of settings) {

@@ -13,6 +13,7 @@ import { duration, listQuery, pageOptions, textOf, yesOrNo } from "./options.ts"
 import { ifVersion, resourceCommands } from "./resource.ts";
 import type { Column } from "./table.ts";
 import { path } from "./transport.ts";
+import { readable } from "./text.ts";
 import type { CommandSpec, Invocation } from "./types.ts";
 
 const states = ["pending", "starting", "running", "paused", "stopping", "ended", "failed"];
@@ -78,8 +79,15 @@ function versionHeaders({ options }: Invocation): Record<string, string> {
   return version === undefined ? {} : { "if-match": `"${version}"` };
 }
 
-/** Asks something of a lease, and shows what has become of it. */
-async function ask(invocation: Invocation, what: string, body?: object): Promise<ShownLease> {
+const lasting = (lease: ShownLease) =>
+  `Lease ${lease.id} is ${lease.state} until ${readable(lease.expiresAt)}`;
+
+/** Asks something of a lease, and says what has become of it. */
+async function ask(
+  invocation: Invocation,
+  what: string,
+  { body, say = lasting }: { body?: object; say?: (lease: ShownLease) => string } = {},
+): Promise<ShownLease> {
   const { client, args, out } = invocation;
   const id = await idOf(client, "lease", args[0] as string);
   const lease = await client.call<ShownLease>(
@@ -91,9 +99,7 @@ async function ask(invocation: Invocation, what: string, body?: object): Promise
       ...(body && { body }),
     }),
   );
-  out.result(lease, () => {
-    out.success(`Lease ${lease.id} is ${lease.state} until ${String(lease.expiresAt)}`);
-  });
+  out.result(lease, () => out.success(say(lease)));
   return lease;
 }
 
@@ -106,7 +112,7 @@ const renew: CommandSpec = {
   ],
   async run(invocation) {
     const { ttl } = invocation.options;
-    await ask(invocation, "renew", ttl === undefined ? {} : { ttlSeconds: ttl });
+    await ask(invocation, "renew", { body: ttl === undefined ? {} : { ttlSeconds: ttl } });
   },
 };
 
@@ -127,7 +133,11 @@ const wishCommands: readonly CommandSpec[] = wishes.map(([what, summary, wanted]
   summary,
   options: [waitOption, ifVersion],
   async run(invocation) {
-    assertState(invocation, "lease", await ask(invocation, what), wanted);
+    const say = (lease: ShownLease) =>
+      lease.state === wanted
+        ? `Lease ${lease.id} is ${wanted}`
+        : `Asked for; lease ${lease.id} is ${lease.state} as yet (--wait waits until it is ${wanted})`;
+    assertState(invocation, "lease", await ask(invocation, what, { say }), wanted);
   },
 }));
 

@@ -4,7 +4,7 @@ import { duration, integer } from "./options.ts";
 import type { Output } from "./output.ts";
 import { dataOptions, readBody } from "./resource.ts";
 import { type Column, formatRecord } from "./table.ts";
-import { oneLine } from "./text.ts";
+import { oneLine, readable } from "./text.ts";
 import type { Call } from "./transport.ts";
 import type { Invocation, OptionSpec } from "./types.ts";
 
@@ -60,7 +60,9 @@ export function showLease(out: Output, lease: ShownLease): void {
       environment: Object.keys(lease.env as object),
       ports: ports.map(({ container, url }) => `${container} at ${url}`),
       began: lease.startedAt,
-      ends: `${String(lease.expiresAt)} (in ${String(lease.expiresInSeconds)} s)`,
+      ...(lease.endedAt
+        ? { ended: lease.endedAt }
+        : { ends: `${readable(lease.expiresAt)} (in ${String(lease.expiresInSeconds)} s)` }),
       cost: cost(lease),
       isolation: isolation && `${isolation.strength}: ${isolation.runtime}, ${isolation.network}`,
       notes: isolation?.notes,

@@ -47,7 +47,7 @@ const fileHead = `Authorization: ${authorization}\r\nContent-Type: text/csv\r\n`
 
 // Guards against large files that a slow line can't send, and against waiting for ever for them.
 test("a route may give its body longer than other requests have, and no stranger's", async (t) => {
-  const http = testHttp(t, routes, { limits: { requestTimeoutMs: 100 } });
+  const http = testHttp(t, routes, { limits: { requestTimeoutMs: 1_500 } });
   const url = await http.listen();
   const size = "Content-Length: 8\r\n";
   const slow = await sendSlowly(url, "long", `${fileHead}${size}`);

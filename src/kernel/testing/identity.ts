@@ -152,7 +152,7 @@ export async function asOwner<Row extends pg.QueryResultRow>(
 export async function auditActions(id: TestIdentity, tenantId: string): Promise<string[]> {
   const { rows } = await id.db.query<{ action: string }>(
     { id: tenantId, isolation: "shared" },
-    "select action from platform.audit order by seq",
+    "select action from platform.audit order by id",
   );
   return rows.map((row) => row.action);
 }

@@ -105,7 +105,7 @@ function notesOf({ HostConfig: host, ...seen }: Inspection, facts: EngineFacts):
     const end =
       most === null
         ? "a writer can fill it."
-        : `who has written more than ${most} MiB is ended when that is seen, within a minute or two.`;
+        : `who has written more than ${most} MiB is ended when that is seen, in a minute or two.`;
     notes.push(`No disk quota: the engine has none for its storage; ${end}`);
   }
   if (!facts.hasAppArmor || !seen.AppArmorProfile) notes.push("No AppArmor profile is in force.");

@@ -390,31 +390,6 @@ for (const { rule, what, bad, good } of [
   });
 }
 
-// Guards against dead code that lives on because its own tests still import it.
-test("dead-file: what nothing but tests imports", () => {
-  const tree = {
-    "src/main.ts": 'import "./alive.ts";\nimport("./lazy.ts");\nnew URL("./worker.ts", u);',
-    "src/alive.ts": "",
-    "src/lazy.ts": "",
-    "src/worker.ts": "",
-    "src/dead.ts": "",
-    "src/tested.ts": "",
-    "src/tested.test.ts": 'import "./tested.ts";',
-    "src/kernel/testing/support.ts": "",
-    "bench/kernel.ts": "",
-  };
-  const dead = tidy(new Map(Object.entries(tree)), { mentions: "node src/main.ts" }).filter(
-    ({ rule }) => rule === "dead-file",
-  );
-  assert.deepEqual(
-    dead.map(({ path, message }) => [path, message]),
-    [
-      ["src/dead.ts", "nothing imports it"],
-      ["src/tested.ts", "only tests import it"],
-    ],
-  );
-});
-
 // Guards against a list of private words that is itself published, or that misses a word's case.
 test("word: only words that are given are looked for, in any case", () => {
   const tree = { "README.md": "Made at ACME.\n" };

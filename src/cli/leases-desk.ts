@@ -136,7 +136,7 @@ const wishCommands: readonly CommandSpec[] = wishes.map(([what, summary, wanted]
     const say = (lease: ShownLease) =>
       lease.state === wanted
         ? `Lease ${lease.id} is ${wanted}`
-        : `Asked for; lease ${lease.id} is ${lease.state} as yet (--wait waits until it is ${wanted})`;
+        : `Asked for; lease ${lease.id} is ${lease.state} as yet: --wait waits for ${wanted}`;
     assertState(invocation, "lease", await ask(invocation, what, { say }), wanted);
   },
 }));

@@ -3,7 +3,7 @@ import type { TSchema } from "typebox";
 import { audit } from "./audit/audit.ts";
 import type { Clock } from "./clock.ts";
 import type { Db, Tx } from "./db/types.ts";
-import { defineErrors, requestErrors } from "./errors.ts";
+import { defineErrors } from "./errors.ts";
 import type { Secrets } from "./secrets/secrets.ts";
 import * as store from "./settings-store.ts";
 import type { SettingsRow, SettingValues } from "./settings-store.ts";

@@ -12,7 +12,7 @@ function readHistory(text: string, options: ReaderOptions = {}, piece = text.len
   return reader.end().history;
 }
 
-function op(id: string, process: string, key: string, ...rest: readonly unknown[]): object {
+function row(id: string, process: string, key: string, ...rest: readonly unknown[]): object {
   const [kind, value, call, end, outcome] = rest;
   return { id, process, key, op: kind, value, call, return: end, outcome };
 }
@@ -34,11 +34,11 @@ function short(history: History): string[] {
 
 const records: readonly object[] = [
   { history: 1, name: "two", maxStalenessMs: 5 },
-  op("w1", "a", "x", "write", 1, 0, 10, "ok"),
+  row("w1", "a", "x", "write", 1, 0, 10, "ok"),
   { fault: "partition", call: 3, return: 8, isolated: ["n1"] },
-  op("r1", "b", "x", "read", "é\n", 2.5, 11, "ok"),
-  { ...op("c1", "b", "x", "cas", [1, 2], 12, 13, "fail"), mismatch: true },
-  op("w2", "c", "y", "write", null, 13, null, "info"),
+  row("r1", "b", "x", "read", "é\n", 2.5, 11, "ok"),
+  { ...row("c1", "b", "x", "cas", [1, 2], 12, 13, "fail"), mismatch: true },
+  row("w2", "c", "y", "write", null, 13, null, "info"),
 ];
 const ndjson = records.map((one) => JSON.stringify(one)).join("\n");
 const ndjsonShort = [
@@ -85,13 +85,13 @@ const samples: readonly { name: string; text: string; format: string; expected: 
   { name: "NDJSON", text: ndjson, format: "ndjson", expected: ndjsonShort },
   {
     name: "JSON",
-    text: `{ "maxStalenessMs": 5,\n "operations": [\n${ndjson.split("\n").slice(1).join(",\n")}\n] }`,
+    text: `{ "maxStalenessMs": 5,\n "operations": ${JSON.stringify(records.slice(1), null, 1)} }`,
     format: "json",
     expected: ndjsonShort,
   },
   {
     name: "a JSON list",
-    text: `[${ndjson.split("\n").slice(1).join(",")}]`,
+    text: JSON.stringify(records.slice(1)),
     format: "json",
     expected: ndjsonShort,
   },
@@ -309,6 +309,43 @@ test("numbers are ordered like a comparator orders them, and stably", async () =
       return left < right ? -1 : left > right ? 1 : a - b;
     });
     assert.deepEqual([...orderOf(values, count)], expected);
+  }
+});
+
+/** Eight pairs of which any choice, one after the other, has the same hash (FNV-1a). */
+function collidingPairs(random: () => number): [string, string][] {
+  let state = 0x811c9dc5;
+  const after = (text: string) =>
+    [...text].reduce((hash, char) => Math.imul(hash ^ char.charCodeAt(0), 0x01000193), state);
+  return Array.from({ length: 8 }, () => {
+    const seen = new Map<number, string>();
+    for (;;) {
+      const text = Math.floor(random() * 36 ** 8).toString(36);
+      const other = seen.get(after(text));
+      if (other !== undefined && other !== text) {
+        state = after(text);
+        return [text, other] as [string, string];
+      }
+      seen.set(after(text), text);
+    }
+  });
+}
+
+// Guards against texts that are taken for each other, and against those chosen to collide.
+test("texts are numbered as by a Map, also when their hashes collide", async () => {
+  const { createTexts } = await import("./rules/intern.ts");
+  const random = seeded(4);
+  const pairs = collidingPairs(random);
+  const hostile = () => pairs.map((pair) => pair[random() < 0.5 ? 0 : 1]).join("");
+  for (const make of [() => String(Math.floor(random() * 5_000)), hostile]) {
+    const texts = createTexts();
+    const map = new Map<string, number>();
+    for (let round = 0; round < 20_000; round += 1) {
+      const text = make();
+      if (!map.has(text)) map.set(text, map.size);
+      assert.equal(texts.numberOf(text), map.get(text));
+    }
+    assert.deepEqual(texts.list, [...map.keys()]);
   }
 });
 

@@ -125,21 +125,23 @@ test("of a sequential history every changed answer is caught", () => {
   const whole = sequential();
   assert.equal(checkHistory(historyOf(whole)).status, "ok");
   const reads = whole.filter(({ op }) => op === "read");
-  for (const read of reads) {
+  for (const changing of reads) {
     for (const other of reads) {
-      if (other === read) continue;
+      if (other === changing) continue;
       const changed = whole.map((one) => {
-        return one === read ? { ...one, value: other.value, version: other.version ?? null } : one;
+        return one === changing
+          ? { ...one, value: other.value, version: other.version ?? null }
+          : one;
       });
       const { checks } = checkHistory(historyOf(changed));
-      assert.equal(checks.strong.status, "violation", `${read.id} as ${other.id}`);
+      assert.equal(checks.strong.status, "violation", `${changing.id} as ${other.id}`);
     }
     const failed = whole.map((one) => {
-      return one.value === read.value && one.op === "write"
+      return one.value === changing.value && one.op === "write"
         ? { ...one, outcome: "fail" as const }
         : one;
     });
-    assert.equal(checkHistory(historyOf(failed)).checks.integrity.status, "violation", read.id);
+    assert.equal(checkHistory(historyOf(failed)).checks.integrity.status, "violation", changing.id);
   }
 });
 
@@ -164,8 +166,8 @@ test("the strongest level is the highest rung that holds", () => {
 test("each operation is held to the level that it asked for, or all to one that is named", () => {
   const history = historyOf(simulate({ ...plan, seed: 3 }), meta);
   const asked = checkHistory(history);
-  const names_ = asked.claims.map(({ name }) => name);
-  assert.deepEqual(names_, ["integrity", "receipts", ...levels]);
+  const claimed = asked.claims.map(({ name }) => name);
+  assert.deepEqual(claimed, ["integrity", "receipts", ...levels]);
   assert.equal(asked.status, "ok");
   const forced = checkHistory(history, { level: "strong" });
   assert.equal(forced.status, "violation");

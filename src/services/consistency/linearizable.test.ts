@@ -8,7 +8,7 @@ import { createHistoryReader } from "./formats/read.ts";
 import { historyOf } from "./rules/builder.ts";
 import { isCertified } from "./rules/certificate.ts";
 import { checkChain } from "./rules/chain.ts";
-import type { Operation } from "./rules/history.ts";
+import { type Operation, opNames } from "./rules/history.ts";
 import { prepare } from "./rules/prepared.ts";
 import { checkStrong, searchKeys, usualLimits } from "./rules/strong.ts";
 import type { Verdict } from "./rules/verdict.ts";
@@ -71,6 +71,7 @@ const judges: readonly { name: string; options: Parameters<typeof randomHistory>
   { name: "only cas", options: { operations: 6, kinds: ["read", "cas"] } },
   { name: "appends", options: { operations: 6, kinds: ["read", "append"] } },
   { name: "texts", options: { operations: 6, kinds: ["read", "append", "write"] } },
+  { name: "all", options: { operations: 6, values: 3, kinds: [...opNames] } },
 ];
 
 // Guards against algorithms that agree with each other and are wrong together: trying every order
@@ -185,6 +186,21 @@ test("a search that may not go on says that it does not know, and why", () => {
   assert.deepEqual(few, { status: "unknown", checked: 0, reason });
   const little = search(hopeless("x"), { stepsAtMost: 5_000_000, memoryBytesAtMost: 2 ** 20 });
   assert.match(little.status === "unknown" ? little.reason : little.status, /^1 MiB of memory/);
+});
+
+// Guards against a verdict on what nobody has defined.
+test("appending to what may be no text is unknown", () => {
+  const base = { process: "a", key: "x", outcome: "ok" } as const;
+  const verdict = checkStrong(
+    prepare(
+      historyOf([
+        { ...base, id: "w", op: "write", value: 1, call: 0, return: 1 },
+        { ...base, id: "a", op: "append", value: "2", call: 2, return: 3 },
+        { ...base, id: "r", op: "read", value: "12", call: 4, return: 5 },
+      ]),
+    ),
+  );
+  assert.match(verdict.status === "unknown" ? verdict.reason : verdict.status, /what is no text/);
 });
 
 // Guards against one hard key that keeps the others from telling what they know.

@@ -3,6 +3,8 @@ import { opOf, outcomeOf, shortText, timeText } from "./timeline-model.mjs";
 
 export const laneHeightPx = 26;
 export const axisHeightPx = 26;
+/** Where the first lane begins: room for the number of its counterexample. */
+export const topPx = axisHeightPx + 10;
 export const labelWidthPx = 92;
 const barHeightPx = 16;
 const textFromPx = 46;
@@ -30,7 +32,7 @@ function firstVisible(model, lane, from) {
 const xOf = (view, at) => labelWidthPx + (at - view.from) * view.pxPerUnit;
 /** The time that stands at a place from the left. */
 export const timeOf = (view, x) => view.from + (x - labelWidthPx) / view.pxPerUnit;
-const yOf = (view, row) => axisHeightPx + row * laneHeightPx - view.scrollPx;
+const yOf = (view, row) => topPx + row * laneHeightPx - view.scrollPx;
 
 function drawAxis(paint, model, view) {
   const { context, colours } = paint;
@@ -302,7 +304,7 @@ export function drawMap({ context, colours, shown }, model, view) {
 
 /** The operation at a place of the canvas, or null; a little beside a short one counts. */
 export function operationAt(model, view, x, y) {
-  const row = Math.floor((y - axisHeightPx + view.scrollPx) / laneHeightPx);
+  const row = Math.floor((y - topPx + view.scrollPx) / laneHeightPx);
   const lane = view.rows[row];
   if (lane === undefined || y < axisHeightPx || x < labelWidthPx) return null;
   const operations = model.byLane[lane];

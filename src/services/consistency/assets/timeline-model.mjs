@@ -49,7 +49,7 @@ export const levelOf = (model, at) => model.levels[model.kind[at] >> 5] ?? null;
 /** A value's text; none for -1. */
 export const valueOf = (model, number) => (number < 0 ? "" : model.values[number]);
 
-const unquoted = (text) => text.replace(/^"(.*)"$/, "$1");
+const unquoted = (text) => (text === "nothing" ? "∅" : text.replace(/^"(.*)"$/, "$1"));
 
 /** What an operation did, in a few letters. */
 export function shortText(model, at) {

@@ -7,6 +7,7 @@ import {
   laneHeightPx,
   operationAt,
   timeOf,
+  topPx,
 } from "./timeline-draw.mjs";
 import { decode, levelOf, opOf, outcomeOf, timeText, valueOf } from "./timeline-model.mjs";
 
@@ -80,7 +81,7 @@ function resize() {
   const scale = globalThis.devicePixelRatio || 1;
   const span = view.width > 0 ? roomPx() / view.pxPerUnit : model.to - model.from;
   view.width = canvas.clientWidth;
-  view.height = Math.min(heightAtMostPx, lanesHeight() + axisHeightPx + 12);
+  view.height = Math.min(heightAtMostPx, lanesHeight() + topPx + 6);
   canvas.style.height = `${view.height}px`;
   canvas.width = view.width * scale;
   canvas.height = view.height * scale;
@@ -99,7 +100,7 @@ function clamp() {
   view.pxPerUnit = Math.min(Math.max(view.pxPerUnit, least), Math.max(most, least));
   const span = roomPx() / view.pxPerUnit;
   view.from = Math.max(Math.min(view.from, model.to - span), model.from);
-  const hidden = Math.max(0, lanesHeight() + axisHeightPx + 12 - view.height);
+  const hidden = Math.max(0, lanesHeight() + topPx + 6 - view.height);
   view.scrollPx = Math.min(Math.max(view.scrollPx, 0), hidden);
   redraw();
 }
@@ -125,7 +126,7 @@ function reveal(at) {
   const isBeside = model.call[at] < view.from || model.call[at] > view.from + span;
   if (isBeside) view.from = model.call[at] - span / 3;
   const y = view.rows.indexOf(model.lane[at]) * laneHeightPx;
-  const room = view.height - axisHeightPx - laneHeightPx - 12;
+  const room = view.height - topPx - laneHeightPx - 6;
   if (y < view.scrollPx) view.scrollPx = y;
   if (y > view.scrollPx + room) view.scrollPx = y - room;
   clamp();

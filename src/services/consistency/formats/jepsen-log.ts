@@ -15,8 +15,9 @@ export function createJepsenLogParser(builder: HistoryBuilder): HistoryParser {
   builder.describe({ clock: "order" });
   const pairing = createEventPairing((given, line) => builder.add(given, line));
   let position = 0;
-  const lines = createLineParser((text, line) => {
-    const [, process = "", type = "", f = "", value = ""] = logLine.exec(text) ?? [];
+  const lines = createLineParser((text, from, to, line) => {
+    const found = logLine.exec(text.slice(from, to));
+    const [, process = "", type = "", f = "", value = ""] = found ?? [];
     if (type === "" || !/^\d+$/.test(process)) return;
     position += 1;
     const isCall = type === "invoke";

@@ -9,7 +9,9 @@ import type { HistoryParser } from "./types.ts";
  * may say what holds for the whole: `{"history": 1, …}`.
  */
 export function createNdjsonParser(builder: HistoryBuilder): HistoryParser {
-  return createLineParser((text, line) => takeRecord(builder, parsed(text, line), line));
+  return createLineParser((text, from, to, line) => {
+    takeRecord(builder, parsed(text.slice(from, to), line), line);
+  });
 }
 
 function parsed(text: string, line: number): unknown {

@@ -15,7 +15,7 @@ import {
   outcome,
   outcomeNames,
 } from "./history.ts";
-import { createNames, createValues, type Names } from "./intern.ts";
+import { createNames, createTexts, createValues, type Names } from "./intern.ts";
 import { type Given, nameIn, numberIn, refuse, usualMeta, versionIn, wordIn } from "./members.ts";
 
 /** The most operations that a history may have: some 700 MiB of memory while it is checked. */
@@ -45,14 +45,14 @@ export function createHistoryBuilder(options: BuilderOptions = {}): HistoryBuild
   const row = emptyRow();
   const names = createEveryNames();
   const values = createValues();
-  const ids: string[] = [];
-  const seen = new Set<string>();
+  const ids = createTexts();
   const faults: Fault[] = [];
   const breakers: BreakerEvent[] = [];
   let meta = usualMeta;
 
   function add(given: Given, line: number): void {
-    if (ids.length >= atMost) {
+    const { length } = ids.list;
+    if (length >= atMost) {
       throw new HistoryError(line, `there are more than ${atMost} operations; check a part of it`);
     }
     row.op = wordIn(given, "op", opNames, line);
@@ -63,12 +63,10 @@ export function createHistoryBuilder(options: BuilderOptions = {}): HistoryBuild
     row.level = given.level == null ? noLevel : wordIn(given, "level", levelNames, line);
     fillVersions(row, given, line);
     row.isFinal = given.final === true ? 1 : 0;
-    const id = given.id == null ? String(ids.length) : nameIn(given.id, "id", line);
-    seen.add(id);
-    if (seen.size === ids.length) {
+    const id = given.id == null ? String(length) : nameIn(given.id, "id", line);
+    if (ids.numberOf(id) < length) {
       throw new HistoryError(line, `"id" is ${JSON.stringify(id)}, which an earlier operation has`);
     }
-    ids.push(id);
     columns.add(row);
   }
 
@@ -80,14 +78,14 @@ export function createHistoryBuilder(options: BuilderOptions = {}): HistoryBuild
     addFault: (fault) => void faults.push(fault),
     addBreakerEvent: (event) => void breakers.push(event),
     get count() {
-      return ids.length;
+      return ids.list.length;
     },
     finish: () => ({
       ...columns.finish(),
       ...listsOf(names),
-      count: ids.length,
+      count: ids.list.length,
       meta,
-      ids,
+      ids: ids.list,
       initial: values.numberOf(meta.initial),
       values: values.list,
       faults,

@@ -3,7 +3,7 @@ import { isCertified } from "./certificate.ts";
 import { impossibleRead, isImpossibleRead } from "./integrity.ts";
 import type { MemoryBudget } from "./memo.ts";
 import { modelOf } from "./model.ts";
-import { isAnsweredRead, type Prepared, trait } from "./prepared.ts";
+import { isAnsweredRead, isUpdate, type Prepared, trait } from "./prepared.ts";
 import { createProblem, matters, type Problem } from "./problem.ts";
 import { createSearch, type Search } from "./search.ts";
 import { shrinkProblem } from "./shrink.ts";
@@ -64,6 +64,7 @@ function decideKey(prepared: Prepared, key: number, isRead: Uint8Array): Witness
     if (!isRead[at] || !isAnsweredRead(history, at)) continue;
     if (isImpossibleRead(history, prepared.source[at]!, at)) return impossibleRead(prepared, at);
   }
+  if (mixesTexts(prepared, key)) return "open";
   if (isCertified(prepared, key, isRead)) return null;
   return chainWitness(prepared, checkChain(prepared, key, isRead));
 }
@@ -103,6 +104,17 @@ export function problemOfKey(
   return createProblem(history, { at: operations.filter((at) => matters(history, isRead, at)) });
 }
 
+/** Whether a key is appended to that may hold what is no text: nobody says what comes of that. */
+function mixesTexts({ history, byKey, traits }: Prepared, key: number): boolean {
+  if ((traits[key]! & trait.append) === 0) return false;
+  const isOdd = (value: unknown) => value !== null && typeof value !== "string";
+  if (isOdd(history.values[history.initial])) return true;
+  const operations = byKey.order.subarray(byKey.starts[key], byKey.starts[key + 1]);
+  return operations.some(
+    (at) => isUpdate(history, at) && isOdd(history.values[history.value[at]!]),
+  );
+}
+
 /**
  * Searches keys in turn, each with few steps at first and ever more, so that a hard key keeps no
  * easy one from telling what it knows. The first key without an order decides.
@@ -120,11 +132,13 @@ export function searchKeys(
     const problem = problemOfKey(prepared, key, isRead);
     return { key, problem, search: createSearch(problem, modelOf(problem), budget) };
   };
+  const mixed = new Set(keys.filter((key) => mixesTexts(prepared, key)));
+  const pure = keys.filter((key) => !mixed.has(key));
   let outOfMemory = 0;
   for (let steps = firstSteps; ; steps *= stepsGrow) {
     const isFirst = steps === firstSteps;
     const paused: Running[] = [];
-    for (const one of isFirst ? keys : running) {
+    for (const one of isFirst ? pure : running) {
       const now = typeof one === "number" ? begin(one) : one;
       const before = now.search.steps;
       const outcome = now.search.run(Math.min(steps, stepsLeft));
@@ -138,6 +152,11 @@ export function searchKeys(
     }
     running = paused;
     if (running.length === 0 || stepsLeft <= 0) break;
+  }
+  const [first] = [...mixed];
+  if (first !== undefined) {
+    const name = JSON.stringify(prepared.history.keys[first]);
+    return undecided(checked, `key ${name} is appended to, and holds what is no text`);
   }
   const left = running.length + outOfMemory;
   if (left === 0) return held(checked);

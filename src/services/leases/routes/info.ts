@@ -89,8 +89,8 @@ const quotaRoute: Routes<LeasesDeps> = (app, deps) => {
         summary: "See how much may be leased, and how much is",
         description:
           "By the tenant as a whole, and by who asks. What the tenant has taken is shown to who " +
-          "may see all its leases; others see their own twice. Containers that are kept ready for " +
-          "the next leases count as the tenant's CPU, memory and disk, and give way to leases.",
+          "may see all its leases; others see their own twice. Containers that are kept ready " +
+          "for the next leases count as the tenant's CPU, memory and disk, and give way to leases.",
         response: { 200: Quota },
       },
       config: { permission: "lease:read" },

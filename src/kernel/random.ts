@@ -18,6 +18,12 @@ export const uuidPattern = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 /** Whether it is a UUID of any version, in lower case. */
 export const isUuid = (text: string): boolean => uuidPattern.test(text);
 
+/** When an id of version 7 was made, in milliseconds since 1970. Throws for any other. */
+export function timeOfId(id: string): number {
+  if (!isUuid(id) || id[14] !== "7") throw new TypeError(`"${id}" is no UUID of version 7`);
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
 const SEQUENCE_MAX = 0xfff;
 
 /** The 12 bits after the version count the ids of one millisecond (RFC 9562, 6.2, method 1). */

@@ -1,4 +1,6 @@
+import { isoOf } from "./clock.ts";
 import { requestErrors } from "./errors.ts";
+import { timeOfId } from "./random.ts";
 
 /** The version, or one of those, that a change is made on; null: whichever there is. */
 export type Expected = number | readonly number[] | null;
@@ -18,4 +20,10 @@ export function current<Row extends { version: number }>(
     detail: `It is at version ${row.version} by now, not ${versions.join(" or ")}; read it again.`,
     headers: { etag: `"${row.version}"` },
   });
+}
+
+/** What a row begins with besides what its caller wants: it is as old as its id, of version 7. */
+export function firstStamps(id: string): { version: 1; createdAt: string; updatedAt: string } {
+  const at = isoOf(timeOfId(id));
+  return { version: 1, createdAt: at, updatedAt: at };
 }

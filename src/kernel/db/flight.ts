@@ -45,6 +45,8 @@ export interface FlightStatement {
   readonly values?: readonly unknown[] | undefined;
   /** True where nobody wants the answer, such as for settings and BEGIN. */
   readonly silent?: boolean;
+  /** Throws what its caller should get where it fails. */
+  readonly onError?: ((error: Error) => never) | undefined;
 }
 
 interface Step {

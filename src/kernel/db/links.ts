@@ -167,6 +167,12 @@ function explain(link: Link, flight: Flight, error: Error): Error {
     const value = (error as unknown as Record<string, unknown>)[name];
     Object.defineProperty(error, name, { value, enumerable: false, configurable: true });
   }
-  const statement = flight.statements[flight.completed]?.text;
-  return Object.assign(error, { statement });
+  const failed = flight.statements[flight.completed];
+  const explained = Object.assign(error, { statement: failed?.text });
+  try {
+    failed?.onError?.(explained);
+  } catch (meant) {
+    return meant as Error;
+  }
+  return explained;
 }

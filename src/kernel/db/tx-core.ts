@@ -15,6 +15,7 @@ export interface Entry extends Statement {
   readonly tenantId: string;
   /** True where nobody wants the answer. */
   readonly silent?: boolean;
+  readonly onError?: FlightStatement["onError"];
 }
 
 /** What is gathered of one kind and one tenant, as statements that are full and items on top. */
@@ -49,7 +50,7 @@ export class TxCore {
   #tail: Promise<unknown> = Promise.resolve();
   readonly #deferred: Entry[] = [];
   readonly #gathered: Gathered[] = [];
-  /** Statements of gathered items that go with the next flight. */
+  /** What goes with the next flight: writes, and statements of gathered items. */
   #full: Entry[] = [];
   readonly #makers: (() => Entry | null)[] = [];
   readonly #callbacks: (() => void)[] = [];
@@ -69,6 +70,14 @@ export class TxCore {
     const answers = this.#tail.then(() => (this.#over ? this.#late() : this.#run(entries)));
     this.#tail = answers.then(ignore, ignore);
     return answers;
+  }
+
+  write(entry: Entry): void {
+    this.#assertOpen();
+    if (this.#full.length >= DEFERRED_MAX) {
+      throw new RangeError(`A transaction queues at most ${DEFERRED_MAX} writes`);
+    }
+    this.#full.push({ ...entry, silent: true });
   }
 
   defer(entry: Entry): void {
@@ -194,12 +203,12 @@ export class TxCore {
     const flight = this.#begun ? [] : this.#opening();
     const full = this.#full;
     this.#full = [];
-    for (const { text, values, tenantId, silent = false } of [...full, ...entries]) {
+    for (const { text, values, tenantId, silent = false, onError } of [...full, ...entries]) {
       if (tenantId !== this.#tenantId) {
         flight.push(tenantSetting(tenantId));
         this.#tenantId = tenantId;
       }
-      flight.push({ path: this.#path, text, values, silent });
+      flight.push({ path: this.#path, text, values, silent, onError });
     }
     return flight;
   }

@@ -5,6 +5,7 @@ import {
   CommitUnknownError,
   ConnectionError,
   isConnectionError,
+  isUniqueViolation,
   RolledBackError,
 } from "./pg-errors.ts";
 import { alsoIn } from "./tx.ts";
@@ -54,6 +55,42 @@ test("one statement takes two flights, none takes no connection", async (t) => {
   await db.inTenant(alpha, async (tx) => tx.defer({ text: insert, values: [alpha.id, 4, "x"] }));
   assert.equal(flights, 3);
   assert.deepEqual(await idsOf(db), [1, 2, 3, 4]);
+});
+
+// Guards against a write that waits for itself, that comes after what needs it, or whose refusal
+// its caller can't tell from a fault.
+test("a queued write goes with the next statement or COMMIT, and explains itself", async (t) => {
+  let flights = 0;
+  const { db } = await startFixture(t, { onFlight: () => (flights += 1) });
+  const write = (tx: Tx, id: number) => {
+    const values = [alpha.id, id, "queued"];
+    tx.write({ text: insert, values }, (error) => {
+      throw isUniqueViolation(error) ? new Error(`${id} is taken`) : error;
+    });
+  };
+  await db.inTenant(alpha, async (tx) => write(tx, 1));
+  assert.equal(flights, 1);
+  const seen = await db.inTenant(alpha, async (tx) => {
+    write(tx, 2);
+    return (await tx.query("select id from item order by id")).rows;
+  });
+  assert.deepEqual([seen, flights], [[{ id: 1 }, { id: 2 }], 3]);
+  const taken = { message: "2 is taken" };
+  await assert.rejects(
+    db.inTenant(alpha, async (tx) => {
+      write(tx, 3);
+      write(tx, 2);
+    }),
+    taken,
+  );
+  await assert.rejects(
+    db.inTenant(alpha, async (tx) => {
+      write(tx, 2);
+      await add(tx, 4);
+    }),
+    taken,
+  );
+  assert.deepEqual(await idsOf(db), [1, 2]);
 });
 
 // Guards against work that failed and was saved all the same.

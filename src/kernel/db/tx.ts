@@ -22,6 +22,9 @@ function face(core: TxCore, tenantId: () => string): Transaction {
       const entries = statements.map((one) => ({ ...one, tenantId: tenantId() }));
       return handled(core.run(entries).then((answers) => [...answers]));
     },
+    write(statement, onError) {
+      core.write({ ...statement, tenantId: tenantId(), onError });
+    },
     defer(statement) {
       core.defer({ ...statement, tenantId: tenantId() });
     },

@@ -31,6 +31,12 @@ export interface Transaction {
   /** Runs several statements in one network flight; the answers come in the same order. */
   batch(statements: readonly Statement[]): Promise<QueryResult<Record<string, unknown>>[]>;
   /**
+   * Queues a write whose answer is known: it travels with the next statement or, where there is
+   * none, with COMMIT, so that a change that has nothing to wait for is one flight. `onError` is
+   * told why it failed and throws what its caller should get instead.
+   */
+  write(statement: Statement, onError?: (error: Error) => never): void;
+  /**
    * Queues a statement whose answer nobody waits for: it travels with COMMIT in one flight. Audit
    * records and events go this way, which also keeps the locks that they take short.
    */

@@ -60,7 +60,7 @@ export type Money = Static<typeof Money>;
 /** Grows by one with every change; the ETag is made of it. */
 export const Version = Type.Integer({ minimum: 1, examples: [1] });
 
-/** What every row that can be changed has besides its own members; the database keeps them. */
+/** What every row that can be changed has besides its own members. */
 export const stamps = { version: Version, createdAt: Timestamp, updatedAt: Timestamp };
 
 /** Text without line breaks, and without blanks around it. At least one character. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { eventually } from "#kernel/testing/events.ts";
+import { firstStamps } from "#kernel/versions.ts";
 import { refusal } from "./fixture.ts";
 import { file, header, row, startImports, upload } from "./fixtures/import.ts";
 import { takeImportTurn } from "./store/import.ts";
@@ -60,7 +61,8 @@ test("what somebody makes meanwhile is changed, and its history says so", async 
     return rows.length > 0;
   };
   const importing = await db.inTenant(mine, async (tx) => {
-    await insertProduct(tx, id, values);
+    const { text, values: given } = insertProduct(mine.id, { id, ...values, ...firstStamps(id) });
+    await tx.query(text, given);
     const answer = upload(admin, file(row("A"), row("B")));
     await eventually(isWaiting, "an import that waits for the product");
     return { answer };

@@ -10,6 +10,7 @@ import type { Db } from "#kernel/db/types.ts";
 import { systemRandom } from "#kernel/random.ts";
 import type { Isolation, TenantRef } from "#kernel/tenancy/types.ts";
 import { testDatabase } from "#kernel/testing/database.ts";
+import { firstStamps } from "#kernel/versions.ts";
 import { getProduct, insertProduct, listProducts, type ProductValues } from "./store/products.ts";
 import {
   deleteShop,
@@ -68,10 +69,19 @@ async function startStore(t: TestContext, isolation: Isolation): Promise<Rig> {
 }
 
 const addShop = ({ db }: Rig, tenant: TenantRef, values: Partial<ShopValues>, id = random.id()) =>
-  db.inTenant(tenant, (tx) => insertShop(tx, id, { ...shop, ...values }));
+  db.inTenant(tenant, async (tx) => {
+    const made = { id, ...shop, ...values, ...firstStamps(id) };
+    tx.write(insertShop(tenant.id, made));
+    return made;
+  });
 
 const addProduct = ({ db }: Rig, tenant: TenantRef, values: Partial<ProductValues>) =>
-  db.inTenant(tenant, (tx) => insertProduct(tx, random.id(), { ...product, ...values }));
+  db.inTenant(tenant, async (tx) => {
+    const id = random.id();
+    const made = { id, ...product, ...values, ...firstStamps(id) };
+    tx.write(insertProduct(tenant.id, made));
+    return made;
+  });
 
 const all = { limit: 100 };
 
@@ -148,8 +158,11 @@ for (const isolation of ["shared", "dedicated"] as const) {
       assert.equal(await updateShop(tx, id, { ...shop, name: "Stolen" }), undefined);
       await deleteShop(tx, id);
     });
-    const intruding = db.inTenant(mine, (tx) =>
-      insertShop({ ...tx, tenant: other }, random.id(), { ...shop, name: "Planted" }),
+    const planted = random.id();
+    const intruding = db.inTenant(mine, async (tx) =>
+      tx.write(
+        insertShop(other.id, { id: planted, ...shop, name: "Planted", ...firstStamps(planted) }),
+      ),
     );
     await assert.rejects(intruding, (error) => isPgError(error) && error.code === "42501");
     const { items } = await listShops(db, other, all);

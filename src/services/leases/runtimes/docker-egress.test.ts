@@ -100,7 +100,9 @@ async function startWorld(t: TestContext, house: DockerHouse): Promise<string> {
   within("route", "add", "default", "via", "45.33.32.155");
   const script = `require("node:net").createServer((s) => s.end("hello")).listen(${worldPort})`;
   const args = ["netns", "exec", namespace, process.execPath, "-e", `${script}; console.log("up")`];
-  const server = spawn("ip", args, { stdio: ["ignore", "pipe", "inherit"] });
+  // With nothing of ours in its hands: a run of tests would wait for whoever holds its output.
+  const server = spawn("ip", args, { stdio: ["ignore", "pipe", "ignore"] });
+  process.once("exit", () => server.kill());
   t.after(async () => {
     server.kill();
     await once(server, "exit");

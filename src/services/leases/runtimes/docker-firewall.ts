@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import type { Clock } from "#kernel/clock.ts";
 import { runtimeErrors } from "./errors.ts";
 
 /** Bridges of networks without egress and with it begin like this; the rules go by these names. */
@@ -90,6 +91,24 @@ function filtersBridges(): boolean {
   return existsSync(path) && readFileSync(path, "utf8").trim() === "1";
 }
 
+const triesMost = 6;
+const betweenTriesMs = 100;
+
+/**
+ * Whoever looks while the engine makes a network may find its chain cut off: it takes the jump to
+ * DOCKER-USER away to put it on top again. So what is amiss is looked at again.
+ */
+async function persistently<T>(clock: Pick<Clock, "sleep">, look: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await look();
+    } catch (error) {
+      if (tries === triesMost) throw error;
+      await clock.sleep(betweenTriesMs);
+    }
+  }
+}
+
 async function putInForce(): Promise<void> {
   if (!filtersBridges()) throw new Error("the kernel does not filter packets on bridges");
   const missing = missingRules(await list());
@@ -108,9 +127,10 @@ export interface Firewall {
 
 const knownMsMax = 5_000;
 
-async function areInForce(): Promise<boolean> {
+async function areInForce(clock: Pick<Clock, "sleep">): Promise<boolean> {
+  if (!filtersBridges()) return false;
   try {
-    return filtersBridges() && missingRules(await list()) === null;
+    return await persistently(clock, async () => missingRules(await list()) === null);
   } catch {
     // Who can't read the rules can't say that they are there.
     return false;
@@ -120,13 +140,13 @@ async function areInForce(): Promise<boolean> {
 /**
  * Rules by iptables, which needs root in the engine's own network. Asked at once, looked up once.
  */
-export function createFirewall(): Firewall {
+export function createFirewall(clock: Pick<Clock, "sleep">): Firewall {
   let ensuring: Promise<void> | null = null;
   let known: Promise<boolean> | null = null;
   let knownAtMs = 0;
   return {
     async ensure() {
-      ensuring ??= putInForce().finally(() => {
+      ensuring ??= persistently(clock, putInForce).finally(() => {
         ensuring = null;
       });
       try {
@@ -142,7 +162,7 @@ export function createFirewall(): Firewall {
     isInForce() {
       const nowMs = performance.now();
       if (known === null || nowMs - knownAtMs > knownMsMax) {
-        known = areInForce();
+        known = areInForce(clock);
         knownAtMs = nowMs;
       }
       return known;

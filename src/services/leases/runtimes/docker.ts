@@ -196,7 +196,12 @@ async function addressOf(engine: Engine, id: string, port: number) {
 export function dockerRuntime(options: DockerOptions): Runtime {
   const engine = connectEngine(options);
   const facts = keptFacts(engine);
-  const shop: Workshop = { engine, facts, firewall: createFirewall(), learned: nothingLearned() };
+  const shop: Workshop = {
+    engine,
+    facts,
+    firewall: createFirewall(systemClock),
+    learned: nothingLearned(),
+  };
   const measure = diskUse(engine);
   return {
     name: "docker",

@@ -2,7 +2,7 @@ import { audit } from "#kernel/audit/audit.ts";
 import { onUniqueViolation } from "#kernel/db/pg-errors.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current, type Expected } from "#kernel/versions.ts";
+import { current, type Expected, firstStamps } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import { knownAllergens } from "../rules/allergens.ts";
 import type { Customer, CustomerChanges, NewCustomer } from "../schemas/customers.ts";
@@ -18,9 +18,8 @@ import { inUse } from "./in-use.ts";
 export async function createCustomer(tx: Tx, id: string, wanted: NewCustomer): Promise<Customer> {
   const values = { email: null, phone: null, notes: "", active: true, ...wanted };
   const allergenRestrictions = restrictionsOf(wanted.allergenRestrictions ?? []);
-  const customer = await insertCustomer(tx, id, { ...values, allergenRestrictions }).catch(
-    emailTaken(values.email),
-  );
+  const customer = { id, ...values, allergenRestrictions, ...firstStamps(id) };
+  tx.write(insertCustomer(tx.tenant.id, customer), emailTaken(values.email));
   audit(tx, { action: "customer.create", resource: resourceOf(customer), after: customer });
   emit(tx, { type: "customer.created", resource: resourceOf(customer), data: customer });
   return customer;

@@ -2,7 +2,7 @@ import { audit } from "#kernel/audit/audit.ts";
 import { onUniqueViolation } from "#kernel/db/pg-errors.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current, type Expected } from "#kernel/versions.ts";
+import { current, type Expected, firstStamps } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import { knownAllergens } from "../rules/allergens.ts";
 import { completeProduct } from "../rules/products.ts";
@@ -13,7 +13,8 @@ import { inUse } from "./in-use.ts";
 
 /** Throws `sku_taken` or `unknown_allergen`. */
 export async function createProduct(tx: Tx, id: string, wanted: NewProduct): Promise<Product> {
-  const product = await insertProduct(tx, id, completeProduct(wanted)).catch(skuTaken(wanted.sku));
+  const product = { id, ...completeProduct(wanted), ...firstStamps(id) };
+  tx.write(insertProduct(tx.tenant.id, product), skuTaken(wanted.sku));
   audit(tx, { action: "product.create", resource: productResource(product), after: product });
   emit(tx, { type: "product.created", resource: productResource(product), data: product });
   return product;

@@ -2,7 +2,7 @@ import { audit } from "#kernel/audit/audit.ts";
 import { onUniqueViolation } from "#kernel/db/pg-errors.ts";
 import type { Tx } from "#kernel/db/types.ts";
 import { emit } from "#kernel/events/emit.ts";
-import { current, type Expected } from "#kernel/versions.ts";
+import { current, type Expected, firstStamps } from "#kernel/versions.ts";
 import { ordersErrors } from "../errors.ts";
 import { knownCurrency } from "../rules/money.ts";
 import type { NewShop, Shop, ShopChanges } from "../schemas/shops.ts";
@@ -13,7 +13,8 @@ import { inUse } from "./in-use.ts";
 export async function createShop(tx: Tx, id: string, wanted: NewShop): Promise<Shop> {
   const values = { address: "", currency: "GBP", active: true, ...wanted };
   knownCurrency(values.currency);
-  const shop = await insertShop(tx, id, values).catch(nameTaken(values.name));
+  const shop = { id, ...values, ...firstStamps(id) };
+  tx.write(insertShop(tx.tenant.id, shop), nameTaken(values.name));
   audit(tx, { action: "shop.create", resource: shopResource(shop), after: shop });
   emit(tx, { type: "shop.created", resource: shopResource(shop), data: shop });
   return shop;

@@ -1,4 +1,4 @@
-import type { Db, Tx } from "#kernel/db/types.ts";
+import type { Db, Statement, Tx } from "#kernel/db/types.ts";
 import { type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import type { ListFilter } from "../schemas/common.ts";
@@ -48,18 +48,15 @@ export async function lockCustomer(tx: Tx, id: string): Promise<Customer | null>
 }
 
 /** Violates `customer_email_taken` when another has the address; so does `updateCustomer`. */
-export async function insertCustomer(
-  tx: Tx,
-  id: string,
-  values: CustomerValues,
-): Promise<Customer> {
-  const { rows } = await tx.query<Customer>(
-    `insert into customer (tenant_id, id, name, email, phone, allergen_restrictions, notes, active)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)
-  returning ${customerColumns}`,
-    [tx.tenant.id, id, ...customerValues(values)],
-  );
-  return rows[0] as Customer;
+export function insertCustomer(tenantId: string, customer: Customer): Statement {
+  const { id, version, createdAt, updatedAt } = customer;
+  return {
+    text: `insert into customer
+             (tenant_id, id, version, created_at, updated_at,
+              name, email, phone, allergen_restrictions, notes, active)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+    values: [tenantId, id, version, createdAt, updatedAt, ...customerValues(customer)],
+  };
 }
 
 /** Overwrites what a caller decides about and raises the version; the row is locked by then. */

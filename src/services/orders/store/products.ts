@@ -1,4 +1,4 @@
-import type { Db, Tx } from "#kernel/db/types.ts";
+import type { Db, Statement, Tx } from "#kernel/db/types.ts";
 import { type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import type { ListFilter } from "../schemas/common.ts";
@@ -61,15 +61,15 @@ export async function lockProduct(tx: Tx, id: string): Promise<Product | null> {
 }
 
 /** Violates `product_sku_taken` when another product has the SKU; so does `updateProduct`. */
-export async function insertProduct(tx: Tx, id: string, product: ProductValues): Promise<Product> {
-  const { rows } = await tx.query<Product>(
-    `insert into product (tenant_id, id, sku, title, ingredients, allergens, price_minor,
-                          vat_rate, stock, active)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-  returning ${productColumns}`,
-    [tx.tenant.id, id, ...productValues(product)],
-  );
-  return rows[0] as Product;
+export function insertProduct(tenantId: string, product: Product): Statement {
+  const { id, version, createdAt, updatedAt } = product;
+  return {
+    text: `insert into product
+             (tenant_id, id, version, created_at, updated_at,
+              sku, title, ingredients, allergens, price_minor, vat_rate, stock, active)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+    values: [tenantId, id, version, createdAt, updatedAt, ...productValues(product)],
+  };
 }
 
 /** Overwrites what a caller decides about and raises the version; the row is locked by then. */

@@ -1,4 +1,4 @@
-import type { Db, Tx } from "#kernel/db/types.ts";
+import type { Db, Statement, Tx } from "#kernel/db/types.ts";
 import { type Page, page } from "#kernel/http/cursor.ts";
 import type { TenantRef } from "#kernel/tenancy/types.ts";
 import type { ListFilter } from "../schemas/common.ts";
@@ -51,14 +51,14 @@ export async function lockShop(tx: Tx, id: string): Promise<Shop | null> {
 }
 
 /** Violates `shop_name_taken` when another shop has the name; so does `updateShop`. */
-export async function insertShop(tx: Tx, id: string, shop: ShopValues): Promise<Shop> {
-  const { rows } = await tx.query<Shop>(
-    `insert into shop (tenant_id, id, name, address, currency, active)
-     values ($1, $2, $3, $4, $5, $6)
-  returning ${shopColumns}`,
-    [tx.tenant.id, id, shop.name, shop.address, shop.currency, shop.active],
-  );
-  return rows[0] as Shop;
+export function insertShop(tenantId: string, shop: Shop): Statement {
+  const { id, name, address, currency, active, version, createdAt, updatedAt } = shop;
+  return {
+    text: `insert into shop
+             (tenant_id, id, name, address, currency, active, version, created_at, updated_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+    values: [tenantId, id, name, address, currency, active, version, createdAt, updatedAt],
+  };
 }
 
 /** Overwrites what a caller decides about and raises the version; the row is locked by then. */

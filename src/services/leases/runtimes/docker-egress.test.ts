@@ -84,6 +84,10 @@ const worldPort = 8_080;
 async function startWorld(t: TestContext, house: DockerHouse): Promise<string> {
   const namespace = `plimsoll-${house.installId}`;
   const [outer, inner] = [`w${house.installId.slice(4, 12)}`, `x${house.installId.slice(4, 12)}`];
+  // A run that was killed has left its own behind, with the same addresses.
+  for (const [left] of String(ip("netns", "list")).matchAll(/^plimsoll-test\w+/gm)) {
+    ip("netns", "del", left);
+  }
   ip("netns", "add", namespace);
   t.after(() => ip("netns", "del", namespace));
   const within = (...args: string[]) => ip("-n", namespace, ...args);
@@ -277,6 +281,10 @@ test("with an engine in another network, ports and the internet are refused", as
   const house = await rootHouse(t);
   if (!house) return;
   const namespace = `plimsoll-${house.installId}`;
+  // A run that was killed has left its own behind, with the same addresses.
+  for (const [left] of String(ip("netns", "list")).matchAll(/^plimsoll-test\w+/gm)) {
+    ip("netns", "del", left);
+  }
   ip("netns", "add", namespace);
   t.after(() => ip("netns", "del", namespace));
   const url = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);

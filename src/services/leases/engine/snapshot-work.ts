@@ -12,7 +12,6 @@ import {
 } from "../rules/snapshots.ts";
 import { setDue, setDueBy } from "../store/due.ts";
 import { getLease, lockLease } from "../store/leases.ts";
-import { nowMsIn, selectNow } from "../store/moment.ts";
 import { returnShare, wholeTenant } from "../store/quota.ts";
 import {
   deleteSnapshot,
@@ -22,8 +21,9 @@ import {
 } from "../store/snapshots.ts";
 import { failureOf } from "./failures.ts";
 import { whileHeld } from "./hold.ts";
+import { withLocked } from "./locked.ts";
 import { withSlot } from "./slots.ts";
-import { holdMs, onBehalf, type Works } from "./works.ts";
+import { holdMs, type Works } from "./works.ts";
 
 /** A snapshot as the engine has it in hand: locked, as of a moment. */
 interface Held {
@@ -33,19 +33,13 @@ interface Held {
 }
 
 function withSnapshot<T>(
-  { db, clock }: Works,
+  works: Works,
   tenant: TenantRef,
   id: string,
   work: (held: Held | null, tx: Tx) => Promise<T>,
 ): Promise<T> {
-  return db.inTenant(
-    tenant,
-    async (tx) => {
-      const [locked, moment] = await tx.batch([lockSnapshot(id), selectNow(clock)]);
-      const snapshot = locked?.rows[0] as StoredSnapshot | undefined;
-      return work(snapshot ? { tx, snapshot, nowMs: nowMsIn(moment) } : null, tx);
-    },
-    onBehalf,
+  return withLocked<StoredSnapshot, T>(works, tenant, lockSnapshot(id), (snapshot, nowMs, tx) =>
+    work(snapshot && { tx, snapshot, nowMs }, tx),
   );
 }
 

@@ -7,13 +7,13 @@ import { runtimeErrors } from "../runtimes/errors.ts";
 import type { Runtime } from "../runtimes/types.ts";
 import { setDue, setDueBy } from "../store/due.ts";
 import { getLease } from "../store/leases.ts";
-import { nowMsIn, selectNow } from "../store/moment.ts";
 import { lockQuota } from "../store/quota.ts";
 import { deleteWarm, extendWarmStep, getWarm, lockWarm, updateWarm } from "../store/warm.ts";
 import { failureOf } from "./failures.ts";
 import { whileHeld } from "./hold.ts";
+import { withLocked } from "./locked.ts";
 import { withSlot } from "./slots.ts";
-import { holdMs, onBehalf, type Works } from "./works.ts";
+import { holdMs, type Works } from "./works.ts";
 
 /** Of a lease that is made of a container that was kept ready, the first one is it. */
 const generation = 1;
@@ -26,19 +26,13 @@ interface Held {
 }
 
 function withWarm<T>(
-  { db, clock }: Works,
+  works: Works,
   tenant: TenantRef,
   id: string,
   work: (held: Held | null, tx: Tx) => Promise<T>,
 ): Promise<T> {
-  return db.inTenant(
-    tenant,
-    async (tx) => {
-      const [locked, moment] = await tx.batch([lockWarm(id), selectNow(clock)]);
-      const warm = locked?.rows[0] as StoredWarm | undefined;
-      return work(warm ? { tx, warm, nowMs: nowMsIn(moment) } : null, tx);
-    },
-    onBehalf,
+  return withLocked<StoredWarm, T>(works, tenant, lockWarm(id), (warm, nowMs, tx) =>
+    work(warm && { tx, warm, nowMs }, tx),
   );
 }
 

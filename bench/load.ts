@@ -77,8 +77,8 @@ function freshRequest(request: autocannon.Request, { body, path }: Target): auto
 }
 
 /**
- * A second for warming up, then rounds of all in turn, so that a disturbed moment hits all alike;
- * the best counts.
+ * A round for warming up, since compilers take seconds, then rounds of all in turn, so that a
+ * disturbed moment hits all alike; the best counts.
  */
 export async function compare(
   contenders: readonly (Target | Work)[],
@@ -86,10 +86,8 @@ export async function compare(
 ): Promise<Map<string, number>> {
   const best = new Map<string, number>();
   for (let round = 0; round <= options.rounds; round += 1) {
-    const seconds = round === 0 ? 1 : options.seconds;
     for (const one of contenders) {
-      const now = { ...options, seconds };
-      const rate = await ("measure" in one ? one.measure(now) : shoot(one, now));
+      const rate = await ("measure" in one ? one.measure(options) : shoot(one, options));
       if (round > 0) best.set(one.name, Math.max(best.get(one.name) ?? 0, rate));
     }
   }

@@ -1,5 +1,6 @@
 import pg from "pg";
 import type { Clock } from "../clock.ts";
+import { Client } from "./connection.ts";
 import { type Answer, type Flight, type FlightStatement, fly, type Link } from "./flight.ts";
 import { breaksConnection, ConnectionError, isPgError } from "./pg-errors.ts";
 import { endWhenOverdue, prepareSession, type SessionLimits } from "./session.ts";
@@ -125,6 +126,7 @@ async function farewells(
 
 function createPool(options: LinkOptions, links: Map<pg.PoolClient, Link>): pg.Pool {
   const pool = new pg.Pool({
+    Client,
     connectionString: options.appUrl,
     application_name: options.applicationName,
     max: options.poolMax,

@@ -30,9 +30,9 @@ export interface SharedReads {
 const WAITING_MAX = 1_000;
 const WAITING_PER_TENANT_MAX = 250;
 /** Flights in one write: all but the first wait for another's statement, so not many. */
-const GROUP_FLIGHTS_MAX = 8;
+const GROUP_FLIGHTS_MAX = 16;
 /** Groups that make others wait and grow; more than these don't help one event loop. */
-const YOUNG_GROUPS_MAX = 2;
+const YOUNG_GROUPS_MAX = 1;
 /** A group that is older makes nobody wait: where reads take longer, more connections are used. */
 const YOUNG_TICKS = 2;
 

@@ -34,7 +34,8 @@ const ignore = () => {};
 
 /**
  * One transaction over one connection, which it takes with its first flight: BEGIN and the settings
- * travel with the first statements, COMMIT with the deferred ones. It ends in exactly one way:
+ * travel with the first statements, COMMIT with the deferred ones; all in one flight, they need
+ * neither. It ends in exactly one way:
  * `commit` resolves and everything is done; or it rejects, or `rollback` was called, and nothing
  * is; or it rejects with `CommitUnknownError`. After its first failing statement it takes no other.
  */
@@ -171,7 +172,7 @@ export class TxCore {
       const statements = this.#compose(entries);
       const answers = await (this.#begun
         ? this.#send(link, statements)
-        : this.#begin(link, statements));
+        : this.#begin(link, [begin, ...statements]));
       if (link.client.getTransactionStatus() !== "T") {
         throw breakLink(link, "A statement ended the transaction; only its caller may");
       }
@@ -214,25 +215,30 @@ export class TxCore {
   }
 
   #opening(): FlightStatement[] {
-    const opening = [begin, settings(this.#path, this.#tenantId)];
-    return this.#guard ? [...opening, { ...this.#guard, path: this.#path, silent: true }] : opening;
+    const opening = [settings(this.#path, this.#tenantId)];
+    if (this.#guard) opening.push({ ...this.#guard, path: this.#path, silent: true });
+    return opening;
   }
 
   async #commit(): Promise<void> {
     this.#link ??= await this.#links.acquire(this.#tenantId);
     const link = this.#link;
-    const flight = this.#links.send(link, [...this.#compose(this.#deferred), commit]);
-    this.#begun = true;
+    // A transaction of one flight needs no BEGIN and no COMMIT: its Sync commits all or nothing.
+    const isWhole = !this.#begun;
+    const statements = this.#compose(this.#deferred);
+    if (!isWhole) statements.push(commit);
+    const flight = this.#links.send(link, statements);
     try {
       await this.#links.land(link, flight);
     } catch (error) {
-      if (flight.tag === "COMMIT") return;
-      // The server's own last words, from before it came to COMMIT, do say that nothing is done.
-      const refused = isPgError(link.broken) && flight.completed < flight.size - 1;
+      if (!isWhole && flight.tag === "COMMIT") return;
+      // The server's own last words, from before it came to commit, do say that nothing is done.
+      const before = isWhole ? flight.size : flight.size - 1;
+      const refused = isPgError(link.broken) && flight.completed < before;
       if (link.broken && flight.sent && !refused) throw new CommitUnknownError({ cause: error });
       throw error;
     }
-    if (flight.tag !== "COMMIT") {
+    if (!isWhole && flight.tag !== "COMMIT") {
       throw new RolledBackError(`COMMIT was answered with ${flight.tag}`);
     }
     if (link.client.getTransactionStatus() !== "I") breakLink(link, "COMMIT had no effect");

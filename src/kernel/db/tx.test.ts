@@ -9,7 +9,7 @@ import {
   RolledBackError,
 } from "./pg-errors.ts";
 import { alsoIn } from "./tx.ts";
-import type { Db, Tx } from "./types.ts";
+import type { Db, Statement, Tx } from "./types.ts";
 
 /** For statements that are meant to fail; what matters is what they leave behind. */
 const ignore = () => {};
@@ -120,6 +120,20 @@ test("whatever fails, in the work, deferred or at COMMIT, nothing is saved", asy
       await work(tx);
     });
     await assert.rejects(attempt, expected, what);
+    assert.deepEqual(await idsOf(db), [], what);
+  }
+  // The same of transactions of one flight, which have neither BEGIN nor COMMIT.
+  const late: [what: string, statement: Statement, code: string][] = [
+    ["the last of one flight", { text: "select 1/0" }, "22012"],
+    ["a deferred constraint of one flight", { text: orphan, values: [alpha.id] }, "23503"],
+  ];
+  for (const [what, statement, code] of late) {
+    const attempt = db.inTenant(alpha, async (tx) => {
+      tx.afterCommit(() => committed.push(what));
+      tx.write({ text: insert, values: [alpha.id, 1, "written"] });
+      tx.defer(statement);
+    });
+    await assert.rejects(attempt, { code }, what);
     assert.deepEqual(await idsOf(db), [], what);
   }
   assert.deepEqual(committed, []);
@@ -363,37 +377,51 @@ test("a COMMIT without an answer is an unknown outcome, whichever it was", async
   const proxy = await startProxy(t);
   const { db } = await startFixture(t, { through: proxy.url });
   const callbacks: string[] = [];
-  const losing = (id: number, lose: () => void) =>
+  const inTwoFlights = async (tx: Tx, id: number) => {
+    await add(tx, id);
+  };
+  const inOneFlight = async (tx: Tx, id: number) => {
+    tx.write({ text: insert, values: [alpha.id, id, "written"] });
+  };
+  const losing = (id: number, work: typeof inOneFlight, lose: () => void) =>
     db.inTenant(alpha, async (tx) => {
       tx.afterCommit(() => callbacks.push("called"));
-      await add(tx, id);
+      await work(tx, id);
       lose();
     });
-  await assert.rejects(
-    losing(1, () => (proxy.answering = "cut")),
-    CommitUnknownError,
-  );
-  proxy.answering = "pass";
-  await assert.rejects(
-    losing(2, () => (proxy.asking = "cut")),
-    CommitUnknownError,
-  );
-  proxy.asking = "pass";
-  // The first had been committed, the second never arrived: only the database can tell.
-  assert.deepEqual(await idsOf(db), [1]);
+  let id = 0;
+  for (const work of [inTwoFlights, inOneFlight]) {
+    await idsOf(db); // A connection is there to be lost.
+    await assert.rejects(
+      losing(++id, work, () => (proxy.answering = "cut")),
+      CommitUnknownError,
+    );
+    proxy.answering = "pass";
+    await idsOf(db);
+    await assert.rejects(
+      losing(++id, work, () => (proxy.asking = "cut")),
+      CommitUnknownError,
+    );
+    proxy.asking = "pass";
+  }
+  // The odd ones had been committed, the even ones never arrived: only the database can tell.
+  assert.deepEqual(await idsOf(db), [1, 3]);
   assert.deepEqual(callbacks, []);
 });
 
 // Guards against an unknown outcome where the server did say that nothing was done.
 test("a server that goes away before it comes to COMMIT has rolled back", async (t) => {
   const { db, admin } = await startFixture(t);
-  const attempt = db.inTenant(alpha, async (tx) => {
-    await add(tx, 1);
-    tx.defer({ text: "select pg_terminate_backend(pg_backend_pid())" });
-  });
-  await assert.rejects(attempt, (error) => {
-    return isConnectionError(error) && !(error instanceof CommitUnknownError);
-  });
+  const written = { text: insert, values: [alpha.id, 2, "written"] };
+  for (const work of [(tx: Tx) => add(tx, 1), async (tx: Tx) => tx.write(written)]) {
+    const attempt = db.inTenant(alpha, async (tx) => {
+      await work(tx);
+      tx.defer({ text: "select pg_terminate_backend(pg_backend_pid())" });
+    });
+    await assert.rejects(attempt, (error) => {
+      return isConnectionError(error) && !(error instanceof CommitUnknownError);
+    });
+  }
   assert.deepEqual(await idsOf(db), []);
   assert.equal((await admin.query("select from demo.item")).rowCount, 0);
 });

@@ -40,6 +40,7 @@ import { type Buckets, localBuckets } from "./ratelimit.ts";
 import { type RequestBindings, RequestLog } from "./request-log.ts";
 import { beginRequest, finishRequest } from "./request.ts";
 import { strict } from "./schemas.ts";
+import { createSerializerCompiler } from "./serializer.ts";
 import { answerBrokenRequest, isTooLate, tooLate } from "./socket-errors.ts";
 import { createEventStreams, type EventStreams } from "./sse.ts";
 import { parseTraceParent } from "./trace.ts";
@@ -184,6 +185,7 @@ function prepareRequests(app: App, options: HttpOptions, parts: Parts): void {
   app.decorate("downloads", createDownloads({ clock: options.clock, connectionsMax }));
   for (const name of ["tenant", "actor", "principal", "scope"]) app.decorateRequest(name, null);
   app.setValidatorCompiler(createValidatorCompiler());
+  app.setSerializerCompiler(createSerializerCompiler());
   app.setErrorHandler(sendProblem);
   readBodies(app, config.limits);
   const headers = standardHeaders(isSecure(config));

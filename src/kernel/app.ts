@@ -31,7 +31,7 @@ import { createOutgoing } from "./resilience/outgoing.ts";
 import { createSealer, type Sealer } from "./secrets/seal.ts";
 import { createSecrets } from "./secrets/secrets.ts";
 import { createSettings, mergeSettings } from "./settings.ts";
-import type { AnyService, KernelDeps } from "./service.ts";
+import type { AnyService, KernelDeps, Started } from "./service.ts";
 import { createHealth, type Health } from "./telemetry/health.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { startTracing, type Tracing } from "./telemetry/tracing.ts";
@@ -196,12 +196,14 @@ function runningApp(running: Running): RunningApp {
   let mounted: Promise<void> | null = null;
   const mount = () => {
     mounted ??= (async () => {
-      const given = await startServices(services, depsOf, closing);
-      for (const service of services) http.mount(service, given.get(service.name) as KernelDeps);
+      const started = await startServices(services, depsOf, closing);
+      const given = (name: string) => started.get(name)?.deps;
+      for (const service of services) http.mount(service, given(service.name) as KernelDeps);
       await http.app.ready();
       if (config.metricsPort !== undefined) await listenForMetrics(running);
       if (config.role === "api") return;
-      background = await startBackground({ ...running, depsOf: (name) => given.get(name) });
+      for (const { begin } of started.values()) begin?.();
+      background = await startBackground({ ...running, depsOf: given });
     })();
     return mounted;
   };
@@ -369,14 +371,14 @@ async function startServices(
   services: readonly AnyService[],
   depsOf: (service: string) => KernelDeps,
   closing: AsyncDisposableStack,
-): Promise<Map<string, KernelDeps>> {
-  const given = new Map<string, KernelDeps>();
+): Promise<Map<string, Started<KernelDeps>>> {
+  const all = new Map<string, Started<KernelDeps>>();
   for (const { name, start } of services) {
     const started = start ? await start(depsOf(name)) : { deps: depsOf(name) };
-    given.set(name, started.deps);
+    all.set(name, started);
     if (started.stop) closing.defer(started.stop);
   }
-  return given;
+  return all;
 }
 
 /** The services named by --services, with the platform's own always among them. */

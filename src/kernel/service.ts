@@ -65,9 +65,17 @@ export interface Service<Deps = KernelDeps> {
   /** What a tenant, or a platform admin for it, may choose; its own secrets among them. */
   readonly settings?: SettingCatalogue;
   /** Makes what the service needs beyond the kernel's deps, once per process. */
-  readonly start?: (deps: KernelDeps) => Promise<{ deps: Deps; stop?: () => Promise<void> }>;
+  readonly start?: (deps: KernelDeps) => Promise<Started<Deps>>;
   /** Fills an empty demo tenant, in one transaction. */
   readonly demo?: (tx: Tx, deps: KernelDeps) => Promise<void>;
+}
+
+/** What a service's `start` has made. */
+export interface Started<Deps> {
+  readonly deps: Deps;
+  /** Begins its own work in a process that runs jobs; by then every service is there. */
+  readonly begin?: () => void;
+  readonly stop?: () => Promise<void>;
 }
 
 /** A service of any dependencies, as lists of services hold them. */

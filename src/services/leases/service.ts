@@ -77,15 +77,16 @@ async function start(deps: KernelDeps, overrides: Overrides) {
     gauges,
     onChange: (id) => hub.tell(id),
   });
-  if (config.role !== "api") {
-    engine.start();
-    const { stopped } = engine;
-    engine.reconcile(stopped).catch((error) => {
-      if (!stopped.aborted) log.warn({ err: error }, "leases could not be reconciled at the start");
-    });
-  }
   return {
     deps: { ...deps, leases: told, installId, fleet, engine, hub, terminals, gauges },
+    begin() {
+      engine.start();
+      const { stopped } = engine;
+      engine.reconcile(stopped).catch((error) => {
+        if (stopped.aborted) return;
+        log.warn({ err: error }, "leases could not be reconciled at the start");
+      });
+    },
     async stop() {
       await terminals.stop();
       await engine.stop();

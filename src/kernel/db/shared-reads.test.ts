@@ -31,7 +31,7 @@ const settle = <T>(promises: Promise<T>[]) => Promise.allSettled(promises);
 
 // Guards against rows of a neighbour whose read travelled in the same write.
 test("reads that share a connection and a write each see their own tenant", async (t) => {
-  const { db, database } = await startFixture(t, { poolMax: 25 });
+  const { db, database } = await startFixture(t, { poolMax: 60 });
   await fill(db);
   await introduce(db, list, nameOf);
   const expected = new Map<TenantRef, string>([
@@ -49,7 +49,8 @@ test("reads that share a connection and a write each see their own tenant", asyn
     assert.equal(rows.length, n % 2 === 0 ? 3 : 1);
     for (const row of rows) assert.equal(row.name, asked[n]?.[1]);
   });
-  assert.ok(database.stats().total < 25, "each read had a connection of its own");
+  // Groups of sixteen, however slow the machine is: each on a connection of its own at the most.
+  assert.ok(database.stats().total <= 25, "reads had connections of their own");
   assert.equal(database.stats().waiting, 0);
 });
 

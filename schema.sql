@@ -1,6 +1,9 @@
 -- Dumped from a migrated database by `npm run schema -- --write`; never edited.
 set check_function_bodies = off;
 
+create schema consistency;
+grant usage on schema consistency to plimsoll_app;
+
 create schema leases;
 grant usage on schema leases to plimsoll_app;
 
@@ -392,6 +395,121 @@ AS $function$
       || '\x8000000000000000'::bytea, 'hex')::uuid
     from (select (extract(epoch from moment) * 1000000)::bigint as micros) as time
 $function$;
+
+create table consistency.history_check (
+  tenant_id uuid not null,
+  id uuid not null,
+  store_id uuid,
+  name text not null,
+  state text not null,
+  status text,
+  report jsonb,
+  message text,
+  page bytea,
+  created_at timestamp with time zone not null,
+  finished_at timestamp with time zone,
+  constraint history_check_pkey PRIMARY KEY (tenant_id, id),
+  constraint history_check_check CHECK (((state = 'running'::text) = (finished_at IS NULL))),
+  constraint history_check_check1 CHECK (((state = 'done'::text) = ((status IS NOT NULL) AND (report IS NOT NULL)))),
+  constraint history_check_message_check CHECK ((char_length(message) <= 1000)),
+  constraint history_check_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+  constraint history_check_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text, 'failed'::text]))),
+  constraint history_check_status_check CHECK ((status = ANY (ARRAY['ok'::text, 'violation'::text, 'unknown'::text])))
+);
+alter table consistency.history_check enable row level security;
+alter table consistency.history_check force row level security;
+create policy tenant_isolation on consistency.history_check as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on consistency.history_check to plimsoll_app;
+
+create table consistency.run (
+  tenant_id uuid not null,
+  id uuid not null,
+  store_id uuid not null,
+  kind text not null,
+  experiment text,
+  spec jsonb not null,
+  state text not null,
+  done integer not null,
+  total integer,
+  summary jsonb,
+  status text,
+  words text,
+  check_id uuid,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  finished_at timestamp with time zone,
+  constraint run_pkey PRIMARY KEY (tenant_id, id),
+  constraint run_check CHECK (((kind = 'experiment'::text) = (experiment IS NOT NULL))),
+  constraint run_check1 CHECK (((state = 'running'::text) = (finished_at IS NULL))),
+  constraint run_done_check CHECK ((done >= 0)),
+  constraint run_kind_check CHECK ((kind = ANY (ARRAY['workload'::text, 'experiment'::text]))),
+  constraint run_state_check CHECK ((state = ANY (ARRAY['running'::text, 'done'::text, 'cancelled'::text, 'failed'::text]))),
+  constraint run_status_check CHECK ((status = ANY (ARRAY['ok'::text, 'violation'::text, 'unknown'::text]))),
+  constraint run_total_check CHECK ((total >= 0)),
+  constraint run_words_check CHECK ((char_length(words) <= 2000))
+);
+CREATE INDEX run_of_store ON consistency.run USING btree (tenant_id, store_id, id DESC);
+alter table consistency.run enable row level security;
+alter table consistency.run force row level security;
+create policy tenant_isolation on consistency.run as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on consistency.run to plimsoll_app;
+
+create table consistency.store (
+  tenant_id uuid not null,
+  id uuid not null,
+  name text not null,
+  engine text not null,
+  mode text not null,
+  replicas integer not null,
+  max_staleness_ms integer,
+  max_staleness_versions integer,
+  operation_timeout_ms integer not null,
+  breaker_failures integer not null,
+  breaker_open_ms integer not null,
+  topology jsonb not null,
+  password_sealed text,
+  version integer default 1 not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint store_pkey PRIMARY KEY (tenant_id, id),
+  constraint store_name_taken UNIQUE (tenant_id, name),
+  constraint store_breaker_failures_check CHECK (((breaker_failures >= 1) AND (breaker_failures <= 100))),
+  constraint store_breaker_open_ms_check CHECK (((breaker_open_ms >= 50) AND (breaker_open_ms <= 600000))),
+  constraint store_engine_check CHECK ((engine = ANY (ARRAY['embedded'::text, 'redis'::text, 'etcd'::text]))),
+  constraint store_max_staleness_ms_check CHECK (((max_staleness_ms >= 1) AND (max_staleness_ms <= 600000))),
+  constraint store_max_staleness_versions_check CHECK (((max_staleness_versions >= 0) AND (max_staleness_versions <= 1000000))),
+  constraint store_mode_check CHECK ((mode = ANY (ARRAY['CP'::text, 'AP'::text]))),
+  constraint store_name_check CHECK ((((char_length(name) >= 1) AND (char_length(name) <= 100)) AND (name = btrim(name)))),
+  constraint store_operation_timeout_ms_check CHECK (((operation_timeout_ms >= 50) AND (operation_timeout_ms <= 30000))),
+  constraint store_replicas_check CHECK (((replicas >= 1) AND (replicas <= 9))),
+  constraint store_version_check CHECK ((version >= 1))
+);
+alter table consistency.store enable row level security;
+alter table consistency.store force row level security;
+create policy tenant_isolation on consistency.store as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on consistency.store to plimsoll_app;
+
+create table consistency.store_owner (
+  tenant_id uuid not null,
+  store_id uuid not null,
+  process uuid not null,
+  generation integer not null,
+  seen_at timestamp with time zone not null,
+  constraint store_owner_pkey PRIMARY KEY (tenant_id, store_id),
+  constraint store_owner_generation_check CHECK ((generation >= 1))
+);
+alter table consistency.store_owner enable row level security;
+alter table consistency.store_owner force row level security;
+create policy tenant_isolation on consistency.store_owner as permissive for all to public
+  using ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")))
+  with check ((tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS "nullif")));
+grant select, insert, update, delete on consistency.store_owner to plimsoll_app;
 
 create table leases.lease (
   tenant_id uuid not null,
@@ -1556,6 +1674,12 @@ AS $function$
     r.actor_kind, r.actor_id, r.actor_user_id, r.actor_name,
     r.action, r.resource_type, r.resource_id, r.request_id, r.before, r.after)::text, 'UTF8'))
 $function$;
+
+alter table consistency.run add constraint run_tenant_id_store_id_fkey
+  FOREIGN KEY (tenant_id, store_id) REFERENCES consistency.store(tenant_id, id) ON DELETE CASCADE;
+
+alter table consistency.store_owner add constraint store_owner_tenant_id_store_id_fkey
+  FOREIGN KEY (tenant_id, store_id) REFERENCES consistency.store(tenant_id, id) ON DELETE CASCADE;
 
 alter table orders.ledger_entry add constraint ledger_entry_order
   FOREIGN KEY (tenant_id, order_id) REFERENCES orders.sales_order(tenant_id, id) ON DELETE RESTRICT;

@@ -14,6 +14,12 @@ test("dead-file: what nothing but tests imports", () => {
     "src/tested.test.ts": 'import "./tested.ts";',
     "src/kernel/testing/support.ts": "",
     "bench/kernel.ts": "",
+    "src/services/begun/rules/tested.ts": "",
+    "src/services/begun/rules/untested.ts": "",
+    "src/services/begun/rules.test.ts": 'import "./rules/tested.ts";',
+    "src/services/declared/service.ts": "",
+    "src/services/declared/rules/tested.ts": "",
+    "src/services/declared/rules.test.ts": 'import "./rules/tested.ts";',
   };
   const dead = tidy(new Map(Object.entries(tree)), { mentions: "node src/main.ts" }).filter(
     ({ rule }) => rule === "dead-file",
@@ -23,6 +29,9 @@ test("dead-file: what nothing but tests imports", () => {
     [
       ["src/dead.ts", "nothing imports it"],
       ["src/tested.ts", "only tests import it"],
+      ["src/services/begun/rules/untested.ts", "nothing imports it"],
+      ["src/services/declared/service.ts", "nothing imports it"],
+      ["src/services/declared/rules/tested.ts", "only tests import it"],
     ],
   );
 });

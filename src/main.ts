@@ -52,7 +52,7 @@ export async function serve(argv: readonly string[]): Promise<void> {
   stopOnSignal(app, signals);
 }
 
-/** Some 30 MiB that only starting needed; a tenth of a second, before anybody waits for an answer. */
+/** Some 30 MiB that only starting needed, in a tenth of a second, before anybody can ask. */
 function giveBackGarbage(): void {
   globalThis.gc?.({ type: "major", flavor: "last-resort" });
 }

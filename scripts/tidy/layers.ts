@@ -43,7 +43,7 @@ function partOf(path: string): "outside" | "cli" | "main" | "service" | "kernel"
 }
 
 /** What knows no server and no database: a command may do it by itself, with files. */
-const worksWithoutServer = /^src\/services\/[^/]+\/(rules|formats|documents)\//;
+const worksWithoutServer = /^src\/services\/[^/]+\/(rules|formats|documents|measure)\//;
 
 /** Why `from` must not import `to`, or null when it may. */
 export function forbiddenImport(from: string, to: string, isTypeOnly: boolean): string | null {
@@ -159,7 +159,7 @@ const offered = [
 /**
  * Files nobody uses. An entry is a test, a program in bench/, chaos/ or tests/, or a file that
  * `mentions` (package.json, shell scripts, workflows) name by its path; what only tests import is
- * dead as well, unless it serves them.
+ * dead as well, unless it serves them or belongs to a service that has no `service.ts` yet.
  */
 export function checkDeadFiles(sources: readonly Source[], mentions: string): Finding[] {
   const usedByTests = new Set<string>();
@@ -175,8 +175,14 @@ export function checkDeadFiles(sources: readonly Source[], mentions: string): Fi
     offered.includes(path) ||
     /^(bench|chaos)\/[^/]+\.ts$/.test(path) ||
     mentions.includes(path);
+  const paths = new Set(sources.map(({ path }) => path));
+  // Nothing can import a service that is not declared yet; once it is, all of it is looked at.
+  const isBegun = (path: string) => {
+    const service = /^src\/services\/[^/]+\//.exec(path)?.[0];
+    return service !== undefined && usedByTests.has(path) && !paths.has(`${service}service.ts`);
+  };
   return sources
-    .filter(({ path }) => isProgram(path) && !used.has(path) && !isEntry(path))
+    .filter(({ path }) => isProgram(path) && !used.has(path) && !isEntry(path) && !isBegun(path))
     .map(({ path }) => ({
       rule: "dead-file",
       path,

@@ -83,10 +83,20 @@ const splitFiles = ["schemas", "changes", "rules", "store", "demo"];
 
 /**
  * Folders that no file stands in for: a document's layout is not a rule, and never small; `formats`
- * read what others wrote down; `runtimes` speak to engines of others, and an `engine` brings about,
- * step by step, what rows say is wanted.
+ * read what others wrote down; `runtimes` speak to engines of others, `engines` are of several
+ * kinds behind one interface, `connectors` read from other companies' servers, and an `engine`
+ * brings about, step by step, what rows say is wanted; what `measure`s looks at files and keeps no
+ * rows.
  */
-const ownFolders = ["documents", "engine", "formats", "runtimes"];
+const ownFolders = [
+  "connectors",
+  "documents",
+  "engine",
+  "engines",
+  "formats",
+  "measure",
+  "runtimes",
+];
 
 const fileNames = [...singleFiles, ...listingFiles, ...splitFiles];
 const folderNames = [...listingFiles, ...splitFiles, ...ownFolders];

@@ -64,8 +64,11 @@ export const commandEntries: readonly CommandEntry[] = [
   group("snapshots", "what is kept of leases", async () => {
     return (await import("./leases-snapshots.ts")).snapshotCommands;
   }),
-  group("consistency", "what a replicated store's history proves", async () => {
-    return (await import("./consistency-check.ts")).consistencyCommands;
+  group("consistency", "replicated stores, and what their histories prove", async () => {
+    return (await import("./consistency.ts")).commands;
+  }),
+  group("analyses", "what a repository's code is like", async () => {
+    return (await import("./analyses-run.ts")).analysesCommands;
   }),
   group("tenants", "the platform's tenants", async () => {
     return (await import("./tenants.ts")).tenantCommands;

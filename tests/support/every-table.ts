@@ -35,6 +35,7 @@ export async function fillEveryTable(test: TestApp, slug: string): Promise<void>
   await bringIn(test, slug);
   await lease(admin);
   await keepReady(test, slug);
+  await replicate(test, slug);
   await reportProgress(test, slug);
   await handOut(test);
 }
@@ -74,6 +75,30 @@ async function keepReady(test: TestApp, slug: string): Promise<void> {
   const ids = { id: random.id(), templateId: random.id() };
   const warm = newWarm({ ...ids, spec: { ...size, ...kind, ...made } }, clock.nowMs());
   await db.inTenant(await test.tenant(slug), (tx) => tx.batch([insertWarm(tx.tenant, warm)]));
+}
+
+/** A store that a process holds, what ran on it, and what that proved; no engine is opened. */
+async function replicate(test: TestApp, slug: string): Promise<void> {
+  const admin = test.as(slug, "tenant_admin");
+  const made = await admin.post("/stores", { name: "Cart" });
+  assert.equal(made.status, 201, made.text);
+  const { db, random } = test.app.depsOf("consistency");
+  const tenant = await test.tenant(slug);
+  const ids = [tenant.id, made.body.id, random.id()];
+  await db.inTenant(tenant, async (tx) => {
+    const at = "clock_timestamp()";
+    await tx.query(`insert into store_owner values ($1, $2, $3, 1, ${at})`, ids);
+    await tx.query(
+      `insert into run (tenant_id, store_id, id, kind, spec, state, done, created_at, updated_at)
+       values ($1, $2, $3, 'workload', '{}', 'running', 0, ${at}, ${at})`,
+      ids,
+    );
+    await tx.query(
+      `insert into history_check (tenant_id, store_id, id, name, state, created_at)
+       values ($1, $2, $3, 'Cart', 'running', ${at})`,
+      ids,
+    );
+  });
 }
 
 /** What a till and a customer on WhatsApp leave behind. */

@@ -27,21 +27,20 @@ interface PacketParser {
  * as long as its bytes has one unit for each, and its values are ASCII.
  */
 function readValues(bytes: Buffer, start: number, end: number): (string | null)[] {
-  const values = new Array<string | null>(bytes.readInt16BE(start));
+  const columns = bytes.readInt16BE(start);
+  const values: (string | null)[] = [];
   const text = end - start <= CUT_MAX_BYTES ? bytes.toString("utf8", start, end) : "";
   const isAscii = text.length === end - start;
   let at = start + 2;
-  for (let column = 0; column < values.length; column += 1) {
+  for (let column = 0; column < columns; column += 1) {
     const length = bytes.readInt32BE(at);
     at += 4;
     if (length < 0) {
-      values[column] = null;
+      values.push(null);
       continue;
     }
     const past = at + length;
-    values[column] = isAscii
-      ? text.slice(at - start, past - start)
-      : bytes.toString("utf8", at, past);
+    values.push(isAscii ? text.slice(at - start, past - start) : bytes.toString("utf8", at, past));
     at = past;
   }
   return values;

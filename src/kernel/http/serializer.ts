@@ -9,7 +9,7 @@ const plainFormats: readonly unknown[] = ["uuid", "date-time"];
 const isSchema = (value: unknown): value is Schema =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** The schema with ids and moments as fast-json-stringify's `unsafe`: quoted and not looked through. */
+/** The schema with ids and moments as fast-json-stringify's `unsafe`: quoted, not searched. */
 function withPlainTexts(schema: Schema): Schema {
   const { type, format, properties, items } = schema;
   if (type === "string") return plainFormats.includes(format) ? { type, format: "unsafe" } : schema;

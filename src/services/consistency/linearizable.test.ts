@@ -141,6 +141,34 @@ test("versions prove sound histories, and never one that zones refute", () => {
   assert.ok(seen.proven >= 20 && seen.refuted >= 20, JSON.stringify(seen));
 });
 
+// Guards against a search, which may give up, for keys that were read before they were written.
+test("versions prove a history whose first reads say 0.0, the version before every write", () => {
+  const rest = { process: "a", key: "x", outcome: "ok" } as const;
+  const write = { ...rest, op: "write", value: 1, version: { term: 1, seq: 2 } } as const;
+  const certified = (value: unknown, at: number) => {
+    const version = { term: 0, seq: 0 };
+    const prepared = prepare(
+      historyOf([
+        { ...rest, id: "r", op: "read", value, version, call: at, return: at + 1 },
+        { ...write, id: "w", call: 10, return: 20 },
+        {
+          ...rest,
+          id: "d",
+          op: "delete",
+          value: null,
+          version: { term: 1, seq: 3 },
+          call: 30,
+          return: 40,
+        },
+      ]),
+    );
+    return isCertified(prepared, 0, markReads(prepared).isRead);
+  };
+  assert.equal(certified(null, 0), true);
+  assert.equal(certified(1, 12), false, "it was told another version than the one it read");
+  assert.equal(certified(null, 25), false, "the write had ended before the read was called");
+});
+
 // Guards against a chain of cas that is judged unlike the search judges it.
 test("a chain of cas is judged like by the search", () => {
   const random = seeded(5);

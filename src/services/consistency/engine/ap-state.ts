@@ -1,30 +1,22 @@
 import type { Version } from "../rules/history.ts";
+import {
+  type Accepted,
+  type ApDurable,
+  countOf,
+  dropUpTo,
+  foldInto,
+  type OriginLog,
+  putCell,
+} from "./ap-log.ts";
 import type { Disk } from "./disk.ts";
 import { isNewer } from "./protocol.ts";
 import type { Timer } from "./scheduler.ts";
 import type { Answer, Ask, Cell, Env } from "./types.ts";
 
-/** A write as it was accepted by one replica, its origin: number `count` of that one's writes. */
-export interface Accepted {
-  readonly id: string;
-  readonly origin: number;
-  readonly count: number;
-  readonly key: string;
-  readonly value: unknown;
-  readonly version: Version;
-  /** How much of each replica's writes it may have seen, which must be applied before it. */
-  readonly causes: readonly number[];
-}
-
 /** What replicas of an AP store say to each other. */
 export type ApMessage =
   | { kind: "digest"; has: readonly number[]; askedMs: number }
   | { kind: "entries"; entries: readonly Accepted[]; count: number; askedMs: number | null };
-
-/** What a crash leaves: of each replica the writes that are known here. */
-export interface ApDurable {
-  readonly logs: Accepted[][];
-}
 
 /** A request that waits. */
 export interface ApOpen {
@@ -41,8 +33,10 @@ export interface Ap {
   isUp: boolean;
   life: number;
   /** The writes that are known, by their origins; `stored` counts those that are on the disk. */
-  logs: Accepted[][];
+  logs: OriginLog[];
   stored: number[];
+  /** Of each replica how much it has on its disk, as far as is known here. */
+  known: number[][];
   /** How many of each are applied. */
   vector: number[];
   cells: Map<string, Cell>;
@@ -60,13 +54,16 @@ export interface Ap {
 export function loadAp(ap: Ap): void {
   ap.isUp = true;
   ap.life += 1;
-  ap.logs = ap.disk.image.logs.map((log) => [...log]);
-  ap.stored = ap.logs.map(({ length }) => length);
-  ap.vector = ap.logs.map(() => 0);
-  ap.cells = new Map();
-  ap.newest = { term: 0, seq: 0 };
+  const { image } = ap.disk;
+  ap.logs = image.logs.map(({ base, entries }) => ({ base, entries: [...entries] }));
+  ap.stored = ap.logs.map(countOf);
+  ap.known = ap.logs.map(() => ap.logs.map(() => 0));
+  ap.vector = ap.logs.map(({ base }) => base);
+  ap.cells = new Map(image.cells);
+  ap.newest = image.newest;
   ap.clockMs = 0;
   ap.ticks = 0;
+  seeClock(ap, image.newest);
   ap.opens = new Map();
   ap.provenMs = ap.logs.map(() => Number.NEGATIVE_INFINITY);
   ap.proofs = [];
@@ -91,7 +88,7 @@ export function applyKnown(ap: Ap): void {
     isMoving = false;
     ap.logs.forEach((log, origin) => {
       for (let at = ap.vector[origin]!; at < ap.stored[origin]!; at += 1) {
-        const entry = log[at]!;
+        const entry = log.entries[at - log.base]!;
         const isReady = entry.causes.every((count, other) => ap.vector[other]! >= count);
         if (!isReady && protocol.waitsForCauses()) break;
         apply(ap, entry);
@@ -101,13 +98,29 @@ export function applyKnown(ap: Ap): void {
   }
 }
 
-/** Of two writes of a key the one with the newer version stays, wherever they meet. */
-function apply(ap: Ap, { origin, count, key, value, version }: Accepted): void {
+function apply(ap: Ap, entry: Accepted): void {
+  const { origin, count, version } = entry;
   ap.vector[origin] = count;
-  const cell = ap.cells.get(key);
-  if (cell === undefined || isNewer(version, cell.version)) ap.cells.set(key, { value, version });
+  putCell(ap.cells, entry);
   if (isNewer(version, ap.newest)) ap.newest = version;
   seeClock(ap, version);
+}
+
+/**
+ * Folds what is applied here and on the disk of every replica: nobody will ask for it again. While
+ * one replica is away the logs grow, up to their limit.
+ */
+export function foldKnown(ap: Ap, atLeast: number): void {
+  ap.logs.forEach((log, origin) => {
+    const others = ap.known.filter((_, replica) => replica !== ap.id);
+    const count = Math.min(ap.vector[origin]!, ...others.map((known) => known[origin]!));
+    if (count - log.base < atLeast) return;
+    dropUpTo(log, count);
+    ap.disk.write(
+      (image) => foldInto(image, origin, count),
+      () => {},
+    );
+  });
 }
 
 /** Moves the hybrid clock past a version. */

@@ -1,26 +1,24 @@
+import { type Accepted, type ApDurable, countOf, entriesFrom } from "./ap-log.ts";
 import {
-  type Accepted,
   type Ap,
-  type ApDurable,
   type ApMessage,
   type ApOpen,
   applyKnown,
+  foldKnown,
   laterAp,
   loadAp,
   nextVersion,
   seeClock,
 } from "./ap-state.ts";
+import type { Version } from "../rules/history.ts";
 import type { Disk } from "./disk.ts";
 import { type Member, newerOf, noVersion, refusal } from "./member.ts";
 import type { Answer, Ask, Env, Token, Write } from "./types.ts";
 
-const entriesAtOnce = 64;
+const entriesAtOnce = 1_024;
 const proofsAtMost = 64;
-
-/** A disk with nothing on it. */
-export const emptyApDurable = (replicas: number): ApDurable => ({
-  logs: Array.from({ length: replicas }, () => []),
-});
+/** Writes are folded so many at a time, as a share of what a log may hold. */
+const foldShare = 0.01;
 
 /**
  * A replica of an AP store: it accepts writes by itself, the newest hybrid version of a key
@@ -40,6 +38,7 @@ export function createApMember(
   begin();
   return {
     ask: (wanted, done) => askAp(ap, wanted, done),
+    mayRead: (wanted) => mayRead(ap, wanted),
     receive(from, message) {
       if (!ap.isUp) return;
       if (message.kind === "digest") onDigest(ap, from, message);
@@ -58,11 +57,21 @@ export function createApMember(
       applied: ap.newest,
       held: ap.vector.reduce((sum, count) => sum + count, 0),
       stalenessMs: stalenessMs(ap),
-      logEntries: ap.logs.reduce((sum, { length }) => sum + length, 0),
+      logEntries: ap.logs.reduce((sum, { entries }) => sum + entries.length, 0),
+      vector: [...ap.stored],
     }),
     cellOf: (key) => ap.cells.get(key) ?? null,
-    versionOf: (write) => ap.logs.flat().find((one) => one.id === write)?.version ?? null,
+    versionOf: (write) => versionOf(ap, write),
   };
+}
+
+function versionOf({ logs, disk }: Ap, write: string): Version | null {
+  const { image } = disk;
+  for (const { entries } of [...logs, ...image.logs]) {
+    const entry = entries.find(({ id }) => id === write);
+    if (entry) return entry.version;
+  }
+  return image.folded.get(write) ?? null;
 }
 
 /** Asks every other replica for what it has and this one lacks, again and again. */
@@ -79,15 +88,17 @@ function onDigest(ap: Ap, from: number, { has, askedMs }: Extract<ApMessage, { k
   const entries: Accepted[] = [];
   ap.logs.forEach((log, origin) => {
     const end = Math.min(ap.stored[origin]!, has[origin]! + entriesAtOnce);
-    entries.push(...log.slice(has[origin], end));
+    entries.push(...entriesFrom(log, has[origin]!, end));
+    ap.known[from]![origin] = Math.max(ap.known[from]![origin]!, has[origin]!);
   });
+  foldKnown(ap, Math.max(1, ap.env.settings.logEntriesAtMost * foldShare));
   ap.env.send(ap.id, from, { kind: "entries", entries, count: ap.stored[ap.id]!, askedMs });
 }
 
 /** Takes what follows what is known of each origin; the rest comes again. */
 function onEntries(ap: Ap, from: number, message: Extract<ApMessage, { kind: "entries" }>): void {
   for (const entry of message.entries) {
-    if (entry.origin === ap.id || entry.count !== ap.logs[entry.origin]!.length + 1) continue;
+    if (entry.origin === ap.id || entry.count !== countOf(ap.logs[entry.origin]!) + 1) continue;
     keep(ap, entry, () => {});
   }
   if (message.askedMs === null) return;
@@ -99,7 +110,7 @@ function onEntries(ap: Ap, from: number, message: Extract<ApMessage, { kind: "en
 function keep(ap: Ap, entry: Accepted, then: () => void): void {
   const { origin, count } = entry;
   const { life } = ap;
-  ap.logs[origin]!.push(entry);
+  ap.logs[origin]!.entries.push(entry);
   const synced = () => {
     ap.stored[origin] = count;
     applyKnown(ap);
@@ -108,7 +119,7 @@ function keep(ap: Ap, entry: Accepted, then: () => void): void {
   };
   const isPatient = ap.env.protocol.syncsFirst();
   ap.disk.write(
-    (image) => void image.logs[origin]!.push(entry),
+    (image) => void image.logs[origin]!.entries.push(entry),
     () => {
       if (isPatient && ap.isUp && ap.life === life) synced();
     },
@@ -119,10 +130,10 @@ function keep(ap: Ap, entry: Accepted, then: () => void): void {
 function askAp(ap: Ap, wanted: Ask, done: ApOpen["done"]): void {
   const { settings } = ap.env;
   const problem = problemOf(ap, wanted);
-  if (problem) return done(refusal("refused", problem, wanted.token));
+  if (problem) return done({ ...refusal("refused", problem, wanted.token), isRequests: true });
   const open: ApOpen = { ask: wanted, done, deadline: null };
   ap.opens.set(wanted.id, open);
-  open.deadline = laterAp(ap, settings.operationTimeoutMs, () => {
+  open.deadline = laterAp(ap, wanted.withinMs ?? settings.operationTimeoutMs, () => {
     const end = wanted.write ? ap.env.protocol.endOfUnheard() : "refused";
     const reason = wanted.write
       ? `Replica n${ap.id + 1}'s disk did not confirm the write in time; it may yet take effect.`
@@ -142,8 +153,11 @@ function problemOf(ap: Ap, { level, write, key }: Ask): string | null {
   if (ap.cells.size >= keysAtMost && !ap.cells.has(key)) {
     return `The store has ${ap.cells.size} keys, deleted ones included; it takes no more.`;
   }
-  if (ap.logs[ap.id]!.length < logEntriesAtMost) return null;
-  return `Replica n${ap.id + 1} has accepted ${logEntriesAtMost} writes; it takes no more.`;
+  if (ap.logs[ap.id]!.entries.length < logEntriesAtMost) return null;
+  return (
+    `Replica n${ap.id + 1} holds ${logEntriesAtMost} writes that another has not got yet; ` +
+    "it takes no more until they reach each other."
+  );
 }
 
 function accept(ap: Ap, open: ApOpen, { op, key, value, id }: Write): void {
@@ -151,7 +165,7 @@ function accept(ap: Ap, open: ApOpen, { op, key, value, id }: Write): void {
   if (token) seeClock(ap, token.version);
   const version = nextVersion(ap);
   const causes = ap.vector.map((count, origin) => Math.max(count, token?.vector?.[origin] ?? 0));
-  const count = ap.logs[ap.id]!.length + 1;
+  const count = countOf(ap.logs[ap.id]!) + 1;
   // Its own earlier writes come before it anyhow.
   causes[ap.id] = count - 1;
   const written = op === "delete" ? null : value;
@@ -160,6 +174,7 @@ function accept(ap: Ap, open: ApOpen, { op, key, value, id }: Write): void {
     settle(ap, open, {
       status: "ok",
       reason: null,
+      isRequests: false,
       value: entry.value,
       version,
       acknowledgements: 1,
@@ -224,6 +239,7 @@ function answerRead(ap: Ap, open: ApOpen): void {
   settle(ap, open, {
     status: "ok",
     reason: null,
+    isRequests: false,
     value: cell?.value ?? null,
     version: cell?.version ?? null,
     acknowledgements: 0,

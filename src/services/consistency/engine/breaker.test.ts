@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { checkBreakers } from "../rules/breaker.ts";
 import type { BreakerEvent } from "../rules/history.ts";
 import { admit, createBreaker, rejected, settleCall } from "./breaker.ts";
+import { createBreakerTrace } from "./breaker-trace.ts";
 import { createChance } from "./chance.ts";
 
 const options = { failures: 3, openMs: 100, probes: 2, slowMs: 50 };
@@ -77,6 +78,27 @@ test("1,000 seeds of calls that overlap leave traces without a fault", () => {
     }
     assert.deepEqual(checkBreakers(events, options), [], `seed ${seed}`);
   }
+});
+
+// Guards against a long life that fills the memory, and against a short memory that accuses.
+test("a trace forgets its oldest events, and what is left is still judged", () => {
+  const trace = createBreakerTrace(40);
+  const breaker = createBreaker("n1", options, trace.add);
+  const chance = createChance(3);
+  for (let step = 0, nowMs = 0; step < 2_000; step += 1) {
+    nowMs += chance.between(0, 40);
+    const epoch = admit(breaker, nowMs, `${step}`);
+    if (epoch === rejected) continue;
+    settleCall(breaker, { epoch, call: `${step}`, isOk: chance.isHit(0.6), tookMs: 1 }, nowMs);
+    const events = trace.list();
+    assert.ok(events.length <= 41);
+    assert.deepEqual(checkBreakers(events, options), [], `step ${step}`);
+  }
+  assert.ok(trace.list()[0]?.begins);
+  assert.ok(breaker.epoch > 10);
+  const [first, ...rest] = trace.list();
+  const skipped = { ...first!, epoch: first!.epoch + 2, begins: false };
+  assert.equal(checkBreakers([first!, skipped, ...rest], options).length > 0, true);
 });
 
 // Guards against an open breaker that costs as much as what it protects.

@@ -12,6 +12,14 @@ export interface BreakerOptions {
   readonly slowMs: number;
 }
 
+/** How the breakers of a store are set; every engine sets them like this. */
+export const breakerOf = (
+  spec: Readonly<{
+    operationTimeoutMs: number;
+    breaker: Readonly<{ failures: number; openMs: number }>;
+  }>,
+): BreakerOptions => ({ ...spec.breaker, probes: 2, slowMs: spec.operationTimeoutMs / 2 });
+
 /** One breaker, as data. */
 export interface Breaker {
   readonly name: string;

@@ -1,5 +1,6 @@
 import type { Fault, Version } from "../rules/history.ts";
-import { createApMember, emptyApDurable } from "./ap.ts";
+import { emptyApDurable } from "./ap-log.ts";
+import { createApMember } from "./ap.ts";
 import { type Chance, createChance } from "./chance.ts";
 import { createDisk, type Disk } from "./disk.ts";
 import { type Member, type MemberStatus, refusal } from "./member.ts";
@@ -31,17 +32,24 @@ export interface Cluster {
   crash(replica: number): void;
   restart(replica: number): void;
   cut(from: number, to: number, isCut: boolean): void;
-  /** Parts the replicas of a group from all others, both ways. */
-  part(group: readonly number[]): void;
+  /**
+   * Cuts every link between two replicas that no group has both of; those that none names are a
+   * group of their own.
+   */
+  part(...groups: (readonly number[])[]): void;
   setWeather(weather: Weather): void;
   /** Makes everything that a replica sends to others arrive so much later. */
   setLag(replica: number, lagMs: number): void;
+  /** Loses so many of the messages from and to a replica. */
+  setLoss(replica: number, ratio: number): void;
   setSyncMs(replica: number, fromMs: number, toMs: number): void;
   /** Moves a replica's clock on the wall. */
   jump(replica: number, ms: number): void;
   /** Mends links, weather, disks and starts what was stopped; clocks stay where they are. */
   heal(): void;
   status(): readonly MemberStatus[];
+  /** Whether a replica is up and would answer the read at once. */
+  mayRead(replica: number, ask: Ask): boolean;
   cellOf(replica: number, key: string): Cell | null;
   versionOf(write: string): Version | null;
   /** When replicas were kept from a majority; of an AP store, when they were down. */
@@ -56,6 +64,8 @@ export const fairWeather: Weather = {
   duplicateRatio: 0,
 };
 const fairSyncMs = [0.1, 2] as const;
+/** The oldest are forgotten. */
+const outagesAtMost = 500;
 
 /** The name of a replica. */
 export const replicaName = (replica: number): string => `n${replica + 1}`;
@@ -63,7 +73,7 @@ export const replicaName = (replica: number): string => `n${replica + 1}`;
 interface Part {
   readonly members: readonly Member<never>[];
   readonly disks: readonly Disk<unknown>[];
-  readonly network: Pick<Network<unknown>, "cut" | "isCut" | "heal" | "setWeather" | "setLag">;
+  readonly network: Omit<Network<unknown>, "send" | "sent" | "lost">;
 }
 
 /** A cluster in the time of its scheduler; the seed decides everything that chance decides. */
@@ -78,12 +88,18 @@ export function createCluster(options: ClusterOptions): Cluster {
   return {
     ask(replica, ask, done) {
       const member = members[replica]!;
-      if (!member.status().isUp) {
+      const { isUp, held } = member.status();
+      if (!isUp) {
         return done(refusal("refused", `Replica ${replicaName(replica)} is down.`, ask.token));
       }
-      waiting[replica]!.set(ask.id, { ask, done });
-      member.ask(ask, (answer) => {
-        if (waiting[replica]!.delete(ask.id)) done(answer);
+      // Everything that was committed before the write was asked for has another position.
+      const write = ask.write && { ...ask.write, since: ask.write.since ?? held };
+      const open = { ask, done };
+      waiting[replica]!.set(ask.id, open);
+      member.ask({ ...ask, write }, (answer) => {
+        if (waiting[replica]!.get(ask.id) !== open) return;
+        waiting[replica]!.delete(ask.id);
+        done(answer);
       });
     },
     crash(replica) {
@@ -105,16 +121,13 @@ export function createCluster(options: ClusterOptions): Cluster {
       network.cut(from, to, isCut);
       outages.note();
     },
-    part(group) {
-      for (const from of replicas) {
-        for (const to of replicas) {
-          if (group.includes(from) !== group.includes(to)) network.cut(from, to, true);
-        }
-      }
+    part(...groups) {
+      for (const [from, to] of linksBetween(groups, replicas)) network.cut(from, to, true);
       outages.note();
     },
     setWeather: network.setWeather,
     setLag: network.setLag,
+    setLoss: network.setLoss,
     setSyncMs: (replica, fromMs, toMs) => disks[replica]!.setSyncMs(fromMs, toMs),
     jump: (replica, ms) => void (offsets[replica]! += ms),
     heal() {
@@ -127,11 +140,22 @@ export function createCluster(options: ClusterOptions): Cluster {
       outages.note();
     },
     status: () => members.map((member) => member.status()),
+    mayRead: (replica, ask) => members[replica]!.status().isUp && members[replica]!.mayRead(ask),
     cellOf: (replica, key) => members[replica]!.cellOf(key),
     versionOf: (write) =>
       members.map((member) => member.versionOf(write)).find((version) => version !== null) ?? null,
     faults: () => outages.list(),
   };
+}
+
+/** The links of which no group has both ends; whom none names are a group of their own. */
+function linksBetween(groups: readonly (readonly number[])[], replicas: readonly number[]) {
+  const all = [...groups, replicas.filter((one) => !groups.flat().includes(one))];
+  const isParted = (from: number, to: number) =>
+    !all.some((group) => group.includes(from) && group.includes(to));
+  return replicas.flatMap((from) =>
+    replicas.flatMap((to) => (isParted(from, to) ? [[from, to] as const] : [])),
+  );
 }
 
 function assemble(options: ClusterOptions, chance: Chance, offsets: readonly number[]): Part {
@@ -197,7 +221,8 @@ function createOutages({ nowMs }: Scheduler, find: () => number[]) {
     note(): void {
       const next = find();
       if (next.join() === now.join()) return;
-      if (now.length > 0) past.push(record(nowMs()));
+      if (now.length > 0 && nowMs() > since) past.push(record(nowMs()));
+      if (past.length > outagesAtMost) past.shift();
       [since, now] = [nowMs(), next];
     },
     list: (): Fault[] => (now.length > 0 ? [...past, record(null)] : [...past]),

@@ -4,10 +4,12 @@ import { test } from "node:test";
 import { checkHistory } from "../rules/check.ts";
 import { type Cluster, createCluster, type Mode } from "./cluster.ts";
 import { historyIn, scenarioOf } from "./judge.ts";
+import { applyEntry, emptyMachine, rememberedAtMost } from "./machine.ts";
+import { soundProtocol } from "./protocol.ts";
 import { hashOf } from "./recorder.ts";
 import { runScenario } from "./scenario.ts";
 import { createScheduler } from "./scheduler.ts";
-import type { Answer, Ask } from "./types.ts";
+import type { Answer, Ask, Settings } from "./types.ts";
 
 const settings = {
   replicas: 3,
@@ -20,9 +22,10 @@ const settings = {
   keysAtMost: 2,
 } as const;
 
-function start(mode: Mode) {
+function start(mode: Mode, changes: Partial<Settings> = {}) {
   const scheduler = createScheduler();
-  const cluster = createCluster({ mode, seed: 7, settings, scheduler, wallMs: 1_000_000 });
+  const options = { mode, seed: 7, settings: { ...settings, ...changes }, wallMs: 1_000_000 };
+  const cluster = createCluster({ ...options, scheduler });
   let [asked, now] = [0, 0];
   const pass = (ms: number) => {
     now += ms;
@@ -139,4 +142,50 @@ test("a cas wants the version that is there, and a full store takes no new key",
   assert.equal(ask(0, { level: "strong", key: "k2", set: 1 }).status, "ok");
   pass(100);
   assert.equal(ask(0, { level: "strong", key: "k3", set: 1 }).status, "refused");
+});
+
+// Guards against AP logs that grow for ever, and against writes that are gone with what was folded.
+test("an AP replica forgets writes that all have, and keeps them while one is away", () => {
+  const { cluster, ask, pass } = start("AP", { logEntriesAtMost: 50 });
+  const write = (at: number) =>
+    ask(at % 2, { level: "eventual", key: `k${at % 2}`, set: `v${at}` }).status;
+  const values = () => [0, 1, 2].map((replica) => cluster.cellOf(replica, "k1")?.value);
+  const logged = () => cluster.status().map(({ logEntries }) => logEntries);
+  for (let at = 0; at < 60; at += 1) {
+    assert.equal(write(at), "ok");
+    pass(20);
+  }
+  pass(300);
+  assert.ok(Math.max(...logged()) < 10, `logs of ${logged().join()}`);
+  cluster.crash(2);
+  for (let at = 60; at < 160; at += 1) assert.equal(write(at), "ok");
+  const away = ask(1, { level: "eventual", key: "k1", set: "too many" });
+  assert.equal(away.status, "refused");
+  assert.match(away.reason ?? "", /until they reach/);
+  pass(200);
+  cluster.crash(1);
+  cluster.heal();
+  assert.deepEqual(values(), ["v159", "v159", "v59"]);
+  pass(600);
+  assert.deepEqual(values(), Array(3).fill("v159"));
+  assert.ok(Math.max(...logged()) < 10);
+  assert.equal(write(161), "ok");
+});
+
+// Guards against a copy of a write that comes when the first one is forgotten, and undoes others.
+test("a write that comes again too late to be recognized changes nothing", () => {
+  const machine = emptyMachine();
+  const first = { id: "first", op: "write", key: "k", value: "old", expected: null } as const;
+  const apply = (seq: number, write: typeof first | (typeof first & { since: number })) =>
+    applyEntry(machine, { term: 1, seq, write }, soundProtocol);
+  assert.ok(apply(1, { ...first, since: 0 }));
+  assert.deepEqual(apply(2, { ...first, since: 0 })?.version, { term: 1, seq: 1 });
+  for (let seq = 3; seq <= rememberedAtMost + 2; seq += 1) {
+    const write = { ...first, id: `o${seq}`, value: seq, since: seq - 1 };
+    applyEntry(machine, { term: 1, seq, write }, soundProtocol);
+  }
+  const now = machine.cells.get("k");
+  assert.equal(apply(rememberedAtMost + 3, { ...first, since: 0 }), null);
+  assert.deepEqual(machine.cells.get("k"), now);
+  assert.equal(machine.done.size, rememberedAtMost);
 });

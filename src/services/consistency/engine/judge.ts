@@ -39,7 +39,7 @@ export function scenarioOf(seed: number, protocol?: Protocol, only?: Mode): Scen
       operationTimeoutMs: 400,
       maxStalenessMs: Math.round(chance.between(30, 300)),
       maxStalenessVersions: hasBound ? chance.below(4) : null,
-      logEntriesAtMost: mode === "AP" ? 1_000 : chance.isHit(0.5) ? 10 : 1_000,
+      logEntriesAtMost: mode === "AP" ? 300 : chance.isHit(0.5) ? 10 : 1_000,
       keysAtMost: 100,
     },
     clients: 5,

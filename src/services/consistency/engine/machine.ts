@@ -10,7 +10,7 @@ export interface Machine {
 }
 
 /** How many writes are remembered, so that one that comes again is recognized. */
-const rememberedAtMost = 4_096;
+export const rememberedAtMost = 4_096;
 
 /** What no entry has led to yet. */
 export const emptyMachine = (): Machine => ({ cells: new Map(), done: new Map() });
@@ -21,17 +21,23 @@ export const copyMachine = ({ cells, done }: Machine): Machine => ({
   done: new Map(done),
 });
 
-/** Applies an entry; a write that has been applied before ends as it did then (Raft §8). */
+/**
+ * Applies an entry; a write that has been applied before ends as it did then (Raft §8). Null for
+ * one that comes so late that this can't be told: it changes nothing, on any replica.
+ */
 export function applyEntry(
   machine: Machine,
   { write, term, seq }: Entry,
   protocol: Protocol,
-): Applied {
+): Applied | null {
   const version = { term, seq };
-  if (write === null) return { isMatch: true, version };
+  if (write === null) return { isMatch: true, version, found: null };
   const before = machine.done.get(write.id);
   if (before && protocol.recognizes(true)) return before;
-  const applied = { isMatch: isMatch(machine.cells.get(write.key), write), version };
+  if (write.since !== undefined && seq - write.since > rememberedAtMost) return null;
+  const cell = machine.cells.get(write.key);
+  const isMatching = isMatch(cell, write);
+  const applied = { isMatch: isMatching, version, found: isMatching ? null : (cell ?? null) };
   if (applied.isMatch) {
     const value = write.op === "delete" ? null : write.value;
     machine.cells.set(write.key, { value, version });

@@ -17,12 +17,16 @@ export interface MemberStatus {
   readonly held: number;
   /** How much it holds for replicas that lag. */
   readonly logEntries: number;
+  /** In AP, how many writes of each replica it knows. */
+  readonly vector: readonly number[] | null;
 }
 
 /** One replica, as its cluster uses it. */
 export interface Member<Message> {
   /** Answers once, within the operation's timeout unless it crashes. */
   ask(ask: Ask, done: (answer: Answer) => void): void;
+  /** Whether it would answer the read at once. */
+  mayRead(ask: Ask): boolean;
   receive(from: number, message: Message): void;
   /** Stops it; what it had not synced is gone. Requests under way are never answered. */
   crash(): void;
@@ -49,6 +53,7 @@ export const refusal = (
 ): Answer => ({
   status,
   reason,
+  isRequests: false,
   value: null,
   version: null,
   acknowledgements: 0,

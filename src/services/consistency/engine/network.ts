@@ -19,7 +19,9 @@ export interface Network<Message> {
   setWeather(weather: Weather): void;
   /** Makes everything that a replica sends arrive so much later. */
   setLag(from: number, lagMs: number): void;
-  /** Mends every cut, and lets nobody lag. */
+  /** How many of the messages from and to a replica are lost, if the weather does not lose more. */
+  setLoss(replica: number, ratio: number): void;
+  /** Mends every cut, and lets nobody lag or lose. */
   heal(): void;
   readonly sent: number;
   readonly lost: number;
@@ -35,6 +37,7 @@ export function createNetwork<Message>(
 ): Network<Message> {
   const cuts = new Uint8Array(size * size);
   const lags = new Float64Array(size);
+  const losses = new Float64Array(size);
   let weather = fair;
   let [sent, lost] = [0, 0];
   const arrive = (from: number, to: number, message: Message) => {
@@ -48,7 +51,8 @@ export function createNetwork<Message>(
   return {
     send(from, to, message) {
       sent += 1;
-      if (cuts[from * size + to] || chance.isHit(weather.lossRatio)) {
+      const lossRatio = Math.max(weather.lossRatio, losses[from]!, losses[to]!);
+      if (cuts[from * size + to] || chance.isHit(lossRatio)) {
         lost += 1;
         return;
       }
@@ -61,9 +65,11 @@ export function createNetwork<Message>(
     isCut: (from, to) => cuts[from * size + to] === 1,
     setWeather: (next) => void (weather = next),
     setLag: (from, lagMs) => void (lags[from] = lagMs),
+    setLoss: (replica, ratio) => void (losses[replica] = ratio),
     heal() {
       cuts.fill(0);
       lags.fill(0);
+      losses.fill(0);
     },
     get sent() {
       return sent;

@@ -21,7 +21,7 @@ export function ask(raft: Raft, wanted: Ask, timeoutMs: number, done: Open["done
   const { cells } = raft.machine;
   if (wanted.write && cells.size >= raft.env.settings.keysAtMost && !cells.has(wanted.key)) {
     const reason = `The store has ${cells.size} keys, deleted ones included; it takes no more.`;
-    done(refusal("refused", reason, wanted.token));
+    done({ ...refusal("refused", reason, wanted.token), isRequests: true });
     return;
   }
   raft.opens.set(wanted.id, open);
@@ -98,7 +98,10 @@ function askIndex(raft: Raft, id: string | null): void {
 }
 
 /** Whether what is applied here is new enough for what was asked. */
-function mayRead(raft: Raft, { ask: { level, token }, index }: Open): boolean {
+export function mayRead(
+  raft: Raft,
+  { ask: { level, token }, index }: Pick<Open, "ask" | "index">,
+): boolean {
   const { protocol, settings, nowMs } = raft.env;
   if (level === "eventual") return true;
   if (level === "session") {
@@ -124,6 +127,7 @@ function answerRead(raft: Raft, open: Open): void {
   settle(raft, open, {
     status: "ok",
     reason: null,
+    isRequests: false,
     value: cell?.value ?? null,
     version: cell?.version ?? null,
     acknowledgements: 0,
@@ -174,8 +178,9 @@ export function onWrote(raft: Raft, _from: number, { id, end }: Of<"wrote">): vo
   settle(raft, open, {
     status: end.status,
     reason: isOk ? null : "The key holds another version than the expected one.",
-    value: isOk ? open.ask.write!.value : null,
-    version: isOk ? end.version : null,
+    isRequests: !isOk,
+    value: isOk ? open.ask.write!.value : (end.found?.value ?? null),
+    version: isOk ? end.version : (end.found?.version ?? null),
     acknowledgements: end.acknowledgements,
     stalenessMs: 0,
     stalenessVersions: 0,

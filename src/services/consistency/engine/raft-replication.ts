@@ -165,7 +165,7 @@ export function onAppended(raft: Raft, from: number, message: Of<"appended">): v
   if (message.isOk) {
     raft.match[from] = Math.max(raft.match[from]!, message.match);
     raft.next[from] = Math.max(raft.next[from]!, raft.match[from] + 1);
-    advance(raft);
+    if (message.match > raft.commit) advance(raft);
   } else {
     raft.next[from] = Math.max(
       raft.match[from]! + 1,
@@ -199,14 +199,19 @@ function commitTo(raft: Raft, seq: number): void {
 function applyNext(raft: Raft): void {
   const seq = raft.applied + 1;
   const entry = entriesAfter(raft.log, seq - 1, 1)[0]!;
-  const { isMatch, version } = applyEntry(raft.machine, entry, raft.env.protocol);
+  const applied = applyEntry(raft.machine, entry, raft.env.protocol);
   raft.applied = seq;
   const proposer = raft.proposals.get(seq);
   if (!proposer) return;
   raft.proposals.delete(seq);
+  if (applied === null) {
+    tell(raft, proposer.from, { kind: "wrote", id: proposer.id, end: { status: "unheard" } });
+    return;
+  }
+  const { isMatch, version, found } = applied;
   const acknowledgements = raft.match.filter((match) => match >= seq).length;
   const status = isMatch ? "ok" : "mismatch";
-  const end = { status, version, acknowledgements } as const;
+  const end = { status, version, acknowledgements, found } as const;
   tell(raft, proposer.from, { kind: "wrote", id: proposer.id, end });
 }
 

@@ -2,7 +2,7 @@ import type { Version } from "../rules/history.ts";
 import type { Disk } from "./disk.ts";
 import { copyLog, type Log, lastSeq, termAt } from "./log.ts";
 import { copyMachine, emptyMachine, type Machine } from "./machine.ts";
-import type { Answer, Ask, Entry, Env, Write } from "./types.ts";
+import type { Answer, Ask, Cell, Entry, Env, Write } from "./types.ts";
 import type { Timer } from "./scheduler.ts";
 
 /** What replicas of a CP store say to each other (Raft, figure 2). */
@@ -27,7 +27,12 @@ export type RaftMessage =
 
 /** What a leader tells of a write; `elsewhere`: it is no leader, `unheard`: it no longer is. */
 export type WriteEnd =
-  | { status: "ok" | "mismatch"; version: Version; acknowledgements: number }
+  | {
+      status: "ok" | "mismatch";
+      version: Version;
+      acknowledgements: number;
+      found: Cell | null;
+    }
   | { status: "elsewhere" | "unheard" };
 
 /** What a crash leaves. */

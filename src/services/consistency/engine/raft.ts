@@ -4,6 +4,7 @@ import {
   ask,
   keepAsking,
   lookAgain,
+  mayRead,
   onIndex,
   onIndexed,
   onWrite,
@@ -75,7 +76,9 @@ export function createRaftMember(
   };
   begin();
   return {
-    ask: (wanted, done) => ask(raft, wanted, env.settings.operationTimeoutMs, done),
+    ask: (wanted, done) =>
+      ask(raft, wanted, wanted.withinMs ?? env.settings.operationTimeoutMs, done),
+    mayRead: (wanted) => mayRead(raft, { ask: wanted, index: null }),
     receive: (from, message) => raft.receive(from, message),
     crash() {
       raft.isUp = false;
@@ -96,6 +99,7 @@ export function createRaftMember(
         held: raft.applied,
         stalenessMs: Number.isFinite(age) ? age : null,
         logEntries: raft.log.entries.length,
+        vector: null,
       };
     },
     cellOf: (key) => raft.machine.cells.get(key) ?? null,

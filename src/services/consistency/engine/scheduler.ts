@@ -19,9 +19,14 @@ export interface Scheduler {
   after(ms: number, run: () => void): Timer;
   /** When the next event is due; infinite when there is none. */
   nextMs(): number;
+  /** How many events are kept, some of which may be off. */
+  readonly size: number;
   /** Lets everything up to and including `ms` happen, and moves time there. */
   runUntil(ms: number): void;
 }
+
+/** With so many events, and twice as many as were left the last time, those that are off go. */
+const sweptFrom = 1_024;
 
 const isBefore = (a: Timer, b: Timer): boolean =>
   a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order);
@@ -32,14 +37,21 @@ const isBefore = (a: Timer, b: Timer): boolean =>
  */
 export function createScheduler(): Scheduler {
   const heap: Timer[] = [];
-  let [now, orders] = [0, 0];
+  let [now, orders, sweepAt] = [0, 0, sweptFrom];
   return {
     nowMs: () => now,
     after(ms, run) {
       const timer = { atMs: now + Math.max(0, ms), order: orders, run, isOff: false };
       orders += 1;
+      if (heap.length >= sweepAt) {
+        sweep(heap);
+        sweepAt = Math.max(sweptFrom, heap.length * 2);
+      }
       push(heap, timer);
       return timer;
+    },
+    get size() {
+      return heap.length;
     },
     nextMs: () => heap[0]?.atMs ?? Number.POSITIVE_INFINITY,
     runUntil(ms) {
@@ -51,6 +63,12 @@ export function createScheduler(): Scheduler {
       now = Math.max(now, ms);
     },
   };
+}
+
+function sweep(heap: Timer[]): void {
+  const left = heap.filter(({ isOff }) => !isOff);
+  heap.length = 0;
+  for (const timer of left) push(heap, timer);
 }
 
 function push(heap: Timer[], timer: Timer): void {

@@ -18,6 +18,11 @@ export interface Write {
   readonly value: unknown;
   /** Of a cas: the version that it expects; null for nothing there. */
   readonly expected: Version | null;
+  /**
+   * How far the log was applied somewhere before the write was first asked for: none of its entries
+   * stands at or before it. It tells when a copy comes too late to be recognized.
+   */
+  readonly since?: number;
 }
 
 /** One entry of the replicated log. */
@@ -32,6 +37,8 @@ export interface Entry {
 export interface Applied {
   readonly isMatch: boolean;
   readonly version: Version;
+  /** Of a cas that found another version: what it found. */
+  readonly found: Cell | null;
 }
 
 /** The clocks and sizes of a cluster. */
@@ -63,6 +70,8 @@ export interface Ask {
   /** Null for a read. */
   readonly write: Write | null;
   readonly token: Token | null;
+  /** How long the replica has; the store's operation timeout where it is left out. */
+  readonly withinMs?: number;
 }
 
 /** What a session has seen: in CP a version, in AP also how much of each replica's writes. */
@@ -79,6 +88,9 @@ export interface Answer {
   readonly status: "ok" | "mismatch" | Refusal;
   /** In plain words, where it is a refusal. */
   readonly reason: string | null;
+  /** Of a refusal: whether the request asked for what no replica would have given. */
+  readonly isRequests: boolean;
+  /** What was read or written; of a cas that found another version, what it found. */
   readonly value: unknown;
   readonly version: Version | null;
   readonly acknowledgements: number;

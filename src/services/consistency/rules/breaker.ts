@@ -32,7 +32,8 @@ const moves: Record<BreakerState, readonly BreakerState[]> = {
  * It!", 2007): only the moves closed → open → half-open → closed or open, each beginning the next
  * epoch; no call while open; at most `probes` calls under way while half-open; not half-open before
  * `openMs`; not open from closed before `failures` results of its own epoch failed, so that a late
- * result of an earlier epoch moves nothing. A breaker begins closed, in epoch 0. O(n).
+ * result of an earlier epoch moves nothing. A breaker begins closed, in epoch 0, or with a
+ * transition that `begins` its trace: of that epoch, what came before is not held against it. O(n).
  */
 export function checkBreakers(
   events: readonly BreakerEvent[],
@@ -41,8 +42,10 @@ export function checkBreakers(
   const standings = new Map<string, Standing>();
   const faults: BreakerFault[] = [];
   events.forEach((event, at) => {
-    const standing = standings.get(event.breaker) ?? begin();
+    const known = standings.get(event.breaker);
+    const standing = known ?? begin();
     standings.set(event.breaker, standing);
+    if (known === undefined && event.begins) return takeUp(standing, event, at);
     const fault = faultOf(standing, event, at, settings);
     if (fault) {
       const sentence = `Breaker ${event.breaker} ${fault.sentence}`;
@@ -62,6 +65,12 @@ const begin = (): Standing => ({
   underWay: new Map(),
   lastResult: -1,
 });
+
+function takeUp(standing: Standing, event: BreakerEvent, at: number): void {
+  apply(standing, event, at);
+  standing.failures = Number.POSITIVE_INFINITY;
+  standing.lastResult = Number.POSITIVE_INFINITY;
+}
 
 type Fault = Pick<BreakerFault, "at" | "sentence"> | null;
 

@@ -98,7 +98,9 @@ export function isCertified(prepared: Prepared, key: number, isRead: Uint8Array)
     if (numberOf.has(rank[at]!)) return false;
     numberOf.set(rank[at]!, numberOf.size);
   }
-  const placeOf = (read: number) => numberOf.get(rank[read]!) ?? -1;
+  const first = updates.length === 0 ? Number.POSITIVE_INFINITY : rank[updates[0]!]!;
+  // What is older than every update of the key, as 0.0 is, is what the key held at first.
+  const placeOf = (read: number) => numberOf.get(rank[read]!) ?? (rank[read]! < first ? 0 : -1);
   const reads = operations.filter((at) => isRead[at]);
   if (!fitsValues(history, updates, reads, placeOf)) return false;
   return validateOrder(prepared, isRead, { key, updates, placeOf }) === null;

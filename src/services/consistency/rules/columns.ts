@@ -32,7 +32,7 @@ export type Columns = Record<(typeof floats)[number], Float64Array> &
   Record<(typeof ints)[number], Int32Array> &
   Record<(typeof bytes)[number], Uint8Array>;
 
-const firstCapacity = 1_024;
+const firstCapacity = 256;
 
 function allocate(capacity: number): Columns {
   const columns = {} as Columns;

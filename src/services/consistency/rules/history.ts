@@ -130,6 +130,8 @@ export interface BreakerEvent {
   /** The epoch in which the call was made, or that the transition begins. */
   readonly epoch: number;
   readonly state?: BreakerState;
+  /** Of a transition: what came before it was forgotten; the trace of this breaker begins here. */
+  readonly begins?: boolean;
   readonly call?: string;
   readonly outcome?: "ok" | "fail";
 }

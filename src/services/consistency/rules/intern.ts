@@ -29,7 +29,7 @@ export interface Texts {
   numberOf(text: string): number;
 }
 
-const firstTextSlots = 1_024;
+const firstTextSlots = 512;
 const probesAtMost = 64;
 
 function hashOfText(text: string): number {

@@ -144,6 +144,7 @@ export function breakerIn(given: Given, line: number): BreakerEvent {
     epoch: numberIn(given, "epoch", line),
     ...(event === "transition" && {
       state: breakerStates[wordIn(given, "state", breakerStates, line)]!,
+      ...(given.begins === true && { begins: true }),
     }),
     ...(given.call !== undefined && { call: nameIn(given.call, "call", line) }),
     ...(event === "result" && {

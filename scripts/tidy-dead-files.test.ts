@@ -28,10 +28,10 @@ test("dead-file: what nothing but tests imports", () => {
     dead.map(({ path, message }) => [path, message]),
     [
       ["src/dead.ts", "nothing imports it"],
-      ["src/tested.ts", "only tests import it"],
       ["src/services/begun/rules/untested.ts", "nothing imports it"],
-      ["src/services/declared/service.ts", "nothing imports it"],
       ["src/services/declared/rules/tested.ts", "only tests import it"],
+      ["src/services/declared/service.ts", "nothing imports it"],
+      ["src/tested.ts", "only tests import it"],
     ],
   );
 });

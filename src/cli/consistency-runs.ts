@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { CommandError, ProgramExit, UsageError } from "./errors.ts";
 import { outputOption, save } from "./files.ts";
+import { storeAt } from "./names.ts";
 import { integer, list, listQuery, pageOptions, textOf } from "./options.ts";
 import type { Column } from "./table.ts";
 import { path } from "./transport.ts";
@@ -45,11 +46,10 @@ async function start(
   what: "workloads" | "experiments",
   body: object,
 ): Promise<void> {
-  const store = invocation.args[0] ?? "";
-  const at = `${path`/stores/${store}`}/${what}`;
-  const call = { method: "POST", path: at, body, isCreation: true } as const;
+  const at = await storeAt(invocation.client, invocation.args[0]);
+  const call = { method: "POST", path: `${at}/${what}`, body, isCreation: true } as const;
   const run = await invocation.client.call<Running>(call);
-  await follow(invocation, run, path`/stores/${store}/runs/${run.id}`);
+  await follow(invocation, run, `${at}${path`/runs/${run.id}`}`);
 }
 
 function faultsOf(text: string): unknown {
@@ -104,7 +104,8 @@ const runs: CommandSpec = {
   summary: "list workloads and experiments",
   options: pageOptions,
   async run({ client, args, options, out }) {
-    const call = { path: path`/stores/${args[0] ?? ""}/runs`, query: listQuery(options, []) };
+    const at = `${await storeAt(client, args[0])}/runs`;
+    const call = { path: at, query: listQuery(options, []) };
     out.page(runColumns, await client.list(call, { all: options.all === true }));
   },
 };
@@ -113,7 +114,8 @@ const cancel: CommandSpec = {
   name: "cancel <store> <run>",
   summary: "end a workload or an experiment",
   async run({ client, args: [store = "", run = ""], out }) {
-    await client.call({ method: "POST", path: path`/stores/${store}/runs/${run}/cancel` });
+    const at = await storeAt(client, store);
+    await client.call({ method: "POST", path: `${at}${path`/runs/${run}/cancel`}` });
     out.result({ cancelled: run }, () => out.success(`Cancelled ${run}`));
   },
 };
@@ -161,7 +163,7 @@ const checks: CommandSpec = {
       summary: "check a store's history",
       options: [waitOption],
       async run(invocation) {
-        const at = path`/stores/${invocation.args[0] ?? ""}/checks`;
+        const at = `${await storeAt(invocation.client, invocation.args[0])}/checks`;
         const call = { method: "POST", path: at, body: {}, isCreation: true } as const;
         const check = await invocation.client.call<Running>(call);
         await follow(invocation, check, path`/checks/${check.id}`);

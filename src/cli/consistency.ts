@@ -2,6 +2,7 @@ import { consistencyCommands } from "./consistency-check.ts";
 import { runCommands } from "./consistency-runs.ts";
 import { outputOption, save } from "./files.ts";
 import { UsageError } from "./errors.ts";
+import { storeAt } from "./names.ts";
 import { integer, textOf } from "./options.ts";
 import { resourceCommands } from "./resource.ts";
 import { path } from "./transport.ts";
@@ -88,7 +89,7 @@ async function askKey(
   const version = textOf(options, "ifVersion");
   const answer = await client.call({
     method,
-    path: path`/stores/${store}/keys/${key}`,
+    path: `${await storeAt(client, store)}${path`/keys/${key}`}`,
     query: { consistency: textOf(options, "level") },
     headers: {
       ...(token !== undefined && { "x-session-token": token }),
@@ -137,7 +138,7 @@ const status: CommandSpec = {
   name: "status <store>",
   summary: "replicas, lag, terms and breakers of a store",
   run: async ({ client, args, out }) =>
-    out.record(await client.call({ path: path`/stores/${args[0] ?? ""}/status` })),
+    out.record(await client.call({ path: `${await storeAt(client, args[0])}/status` })),
 };
 
 const history: CommandSpec = {
@@ -145,7 +146,7 @@ const history: CommandSpec = {
   summary: "download a store's history, as check reads it",
   options: [outputOption("history.ndjson")],
   async run(invocation) {
-    const at = path`/stores/${invocation.args[0] ?? ""}/history`;
+    const at = `${await storeAt(invocation.client, invocation.args[0])}/history`;
     await save(invocation, { path: at }, textOf(invocation.options, "output"));
   },
 };
@@ -161,7 +162,7 @@ const faults: CommandSpec = {
         const [store = "", text = ""] = args;
         const body = jsonOrText(text);
         if (typeof body !== "object" || body === null) throw new UsageError("It must be JSON.");
-        const at = path`/stores/${store}/faults`;
+        const at = `${await storeAt(client, store)}/faults`;
         out.record(await client.call({ method: "POST", path: at, body }));
       },
     },
@@ -170,7 +171,7 @@ const faults: CommandSpec = {
       summary: "end all faults",
       run: async ({ client, args, out }) =>
         out.record(
-          await client.call({ method: "DELETE", path: path`/stores/${args[0] ?? ""}/faults` }),
+          await client.call({ method: "DELETE", path: `${await storeAt(client, args[0])}/faults` }),
         ),
     },
   ],

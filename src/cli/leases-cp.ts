@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { basename, join, posix } from "node:path";
 import { UsageError } from "./errors.ts";
 import { openFile, save, uploaded } from "./files.ts";
-import { idOf } from "./leases-names.ts";
+import { idOf } from "./names.ts";
 import { path } from "./transport.ts";
 import type { CommandSpec, Invocation } from "./types.ts";
 

@@ -1,5 +1,5 @@
 import { outputOption, save } from "./files.ts";
-import { idOf } from "./leases-names.ts";
+import { idOf } from "./names.ts";
 import { money } from "./money.ts";
 import { duration, integer, list, listQuery, moment, textOf, yesOrNo } from "./options.ts";
 import { type Field, resourceCommands } from "./resource.ts";

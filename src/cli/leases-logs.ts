@@ -1,5 +1,5 @@
 import { ApiError, CommandError } from "./errors.ts";
-import { idOf } from "./leases-names.ts";
+import { idOf } from "./names.ts";
 import { integer, moment, textOf } from "./options.ts";
 import type { Output } from "./output.ts";
 import { readServerEvents } from "./server-events.ts";

@@ -1,5 +1,5 @@
 import { cpCommand } from "./leases-cp.ts";
-import { idOf } from "./leases-names.ts";
+import { idOf } from "./names.ts";
 import { logsCommand } from "./leases-logs.ts";
 import { CommandError, ProgramExit, UsageError } from "./errors.ts";
 import { duration, textOf } from "./options.ts";

@@ -1,4 +1,4 @@
-import { idOf } from "./leases-names.ts";
+import { idOf } from "./names.ts";
 import {
   assertState,
   patient,

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { analyse, commitAll, folderWith } from "./fixture.ts";
 import { createCloneFinder } from "./measure/duplication.ts";
+import { readChurn } from "./measure/history.ts";
 import { aliasesOf, findCycles, importGraph, importsOf } from "./measure/imports.ts";
 import { languageNamed, languageOf } from "./measure/languages.ts";
 import { countLines, readLines } from "./measure/lines.ts";
@@ -296,4 +297,13 @@ test("frameworks and patterns come with what shows them; two runs say the same",
     ],
   );
   assert.deepEqual(await analyse(folder), first);
+});
+
+// Guards against a command that stays for half a minute after its work where there is no Git.
+test("a Git that can't be started leaves nothing that is waited for", async (t) => {
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  const folder = await folderWith(t, { "a.js": "run();\n" });
+  assert.equal(await readChurn(folder, "/nonexistent"), null);
+  assert.equal(timers(), before);
 });

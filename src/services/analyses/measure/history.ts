@@ -73,7 +73,8 @@ function git(folder: string, path: string, args: readonly string[]): Promise<str
     const safe = ["-c", `safe.directory=${folder}`, "-c", "safe.directory=*"];
     const child = spawn("git", ["--no-pager", ...distrustful, ...safe, "-C", folder, ...args], {
       stdio: ["ignore", "pipe", "ignore"],
-      timeout: timeoutMs,
+      // Not `timeout`, whose timer outlives a Git that could not be started.
+      signal: AbortSignal.timeout(timeoutMs),
       killSignal: "SIGKILL",
       env: {
         PATH: path,

@@ -13,7 +13,7 @@ export async function storeHistory(
   { finalReads: wanted }: NewStoreCheck,
 ): Promise<{ lines: string[]; leftOut: string | null }> {
   const { recording } = open;
-  const head = headLines(row, open);
+  const head = await headLines(row, open);
   const lines = [...head, ...recording.lines({ whole: true })];
   if (lines.length === head.length) {
     throw consistencyErrors.empty_history({

@@ -12,11 +12,17 @@ const quietEveryMs = 100;
 const finalKeysMost = 1_000;
 
 /** What stands above the operations: the history as a whole, faults, and breakers' events. */
-export function headLines(row: Store, { engine, spec }: OpenStore, name = row.name): string[] {
+export async function headLines(
+  row: Store,
+  { engine, spec }: OpenStore,
+  name = row.name,
+): Promise<string[]> {
   const events = engine.breakerEvents();
+  const forks = (await engine.forks?.()) ?? [];
   const meta: Partial<HistoryMeta> = {
     ...historyMeta(row),
     name,
+    ...(forks.length > 0 && { forks }),
     // A part of a breaker's life proves nothing about it.
     ...(events.length < breakerEventsMost && {
       breaker: { ...row.breaker, probes: breakerOf(spec).probes },

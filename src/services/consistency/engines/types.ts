@@ -1,4 +1,4 @@
-import type { BreakerEvent, Fault, LevelName, Version } from "../rules/history.ts";
+import type { BreakerEvent, Fault, Fork, LevelName, Version } from "../rules/history.ts";
 
 /** Which kind of replicated store stands behind a store. */
 export type EngineName = "embedded" | "redis" | "etcd";
@@ -92,6 +92,8 @@ export interface Engine {
   /** What the history needs besides operations, since the store was opened. */
   faults(): readonly Fault[];
   breakerEvents(): readonly BreakerEvent[];
+  /** Where later terms took over, of engines that can lose what earlier ones had. */
+  forks?(): Promise<readonly Fork[]>;
   /** The cell of one replica, read straight from it, for final reads once all is quiet. */
   peek(replica: string, key: string): Promise<{ value: unknown; version: Version | null } | null>;
   /** Milliseconds on the one monotonic clock of this store's history. */

@@ -124,7 +124,7 @@ async function judge(
   const from = done.reduce((first, { operation }) => Math.min(first, operation.call), Infinity);
   const finals = await finalReads(open, plan.keys, deps.clock);
   const name = `${row.name}: ${experiment ?? "workload"}`;
-  const head = headLines(row, open, name);
+  const head = await headLines(row, open, name);
   const operations = [...done.map(({ operation }) => operation), ...finals];
   const summary = summaryOf(done, {
     faults: withCutOff(open.engine.faults(), plan, open.engine.replicas),

@@ -141,7 +141,7 @@ const historyRoute: Routes<ConsistencyDeps> = (app, deps) => {
       // Its schema says text, and what is sent is a stream.
       const reply = given as FastifyReply;
       const { row, open } = await openStoreOf(deps, tenant, params.id);
-      const [meta = "{}", ...others] = headLines(row, open);
+      const [meta = "{}", ...others] = await headLines(row, open);
       const { recording, generation } = open;
       const first = { ...JSON.parse(meta), generation, dropped: recording.dropped };
       const lines = [JSON.stringify(first), ...others, ...recording.lines({ whole: false })];
